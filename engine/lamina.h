@@ -1,0 +1,368 @@
+// Lamina: an embedded storage engine for the KV-cache tensors of large language models.
+//
+// This is the whole C++ interface. It is self-contained: a program that embeds Lamina includes
+// this header and links liblamina.a (pkg-config name: lamina). The same in C is in lamina_c.h.
+//
+// Words: a *page* is the KV tensors of `page_tokens` consecutive tokens, opaque bytes that are
+// given and returned as fragments. A *root* is a string that names everything that must match
+// before two prefixes may share pages (model and weights, dtype, layout, page size, rank, tenant).
+// A *path* is the pages of one token sequence under a root; a page is identified by the whole path
+// up to it.
+//
+// The contract: a miss is always legal, a wrong tensor never is. Every page handed back was checked
+// against a checksum keyed by the identity of the page that was asked for. Damaged, torn, stale or
+// recycled data is a miss (and a counter), and the next put of that page repairs it.
+//
+// Errors: no function throws. Functions return Status or Result<T>; the message says what was
+// tried, on what, and what to do. Memory exhaustion ends the process (std::terminate).
+//
+// Thread-safety: a Store may be used from any number of threads. A Path is used by one thread at a
+// time. A Status, a Result and Options are plain values.
+#ifndef LAMINA_LAMINA_H_
+#define LAMINA_LAMINA_H_
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace lamina {
+
+// ------------------------------------------------------------------------------------------------
+// Results
+
+// The values are part of the C interface (LAMINA_OK, ...): append only.
+enum class StatusCode : uint8_t {
+  kOk = 0,
+  kInvalidArgument = 1,  // the caller's mistake; the message names the argument
+  kIoError = 2,          // the operating system refused; the message names file and errno
+  kCorruption = 3,       // bytes on disk are not what was written; the message names the place
+  kNoSpace = 4,
+  kBusy = 5,  // another process holds the directory; the message names its pid
+  kNotSupported = 6,
+  kClosed = 7,
+  kTimedOut = 8,
+};
+
+// Success, or an error code with a message. Success costs one null pointer.
+class [[nodiscard]] Status {
+ public:
+  Status() noexcept = default;
+  Status(StatusCode code, std::string message) noexcept
+      : rep_(std::make_unique<Rep>(Rep{code, std::move(message)})) {
+    assert(code != StatusCode::kOk);
+  }
+  Status(const Status& other) noexcept
+      : rep_(other.rep_ ? std::make_unique<Rep>(*other.rep_) : nullptr) {}
+  Status(Status&&) noexcept = default;
+  Status& operator=(const Status& other) noexcept {
+    if (this != &other) rep_ = other.rep_ ? std::make_unique<Rep>(*other.rep_) : nullptr;
+    return *this;
+  }
+  Status& operator=(Status&&) noexcept = default;
+
+  static Status Ok() noexcept { return Status(); }
+  static Status InvalidArgument(std::string m) noexcept {
+    return Status(StatusCode::kInvalidArgument, std::move(m));
+  }
+  static Status IoError(std::string m) noexcept {
+    return Status(StatusCode::kIoError, std::move(m));
+  }
+  static Status Corruption(std::string m) noexcept {
+    return Status(StatusCode::kCorruption, std::move(m));
+  }
+  static Status NoSpace(std::string m) noexcept {
+    return Status(StatusCode::kNoSpace, std::move(m));
+  }
+  static Status Busy(std::string m) noexcept { return Status(StatusCode::kBusy, std::move(m)); }
+  static Status NotSupported(std::string m) noexcept {
+    return Status(StatusCode::kNotSupported, std::move(m));
+  }
+  static Status Closed(std::string m) noexcept { return Status(StatusCode::kClosed, std::move(m)); }
+  static Status TimedOut(std::string m) noexcept {
+    return Status(StatusCode::kTimedOut, std::move(m));
+  }
+
+  [[nodiscard]] bool ok() const noexcept { return rep_ == nullptr; }
+  [[nodiscard]] StatusCode code() const noexcept { return rep_ ? rep_->code : StatusCode::kOk; }
+  // Empty when ok(). Lives as long as this Status.
+  [[nodiscard]] std::string_view message() const noexcept {
+    return rep_ ? std::string_view(rep_->message) : std::string_view();
+  }
+  // "IO_ERROR: cannot open ..." for logs; "OK" when ok().
+  [[nodiscard]] std::string ToString() const noexcept;
+
+ private:
+  struct Rep {
+    StatusCode code;
+    std::string message;
+  };
+  std::unique_ptr<Rep> rep_;
+};
+
+// "OK", "INVALID_ARGUMENT", ...
+const char* StatusCodeName(StatusCode code) noexcept;
+
+// A value, or the Status that says why there is none. Reading the value of an error ends the
+// process.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) noexcept : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT
+  Result(Status status) noexcept : state_(std::in_place_index<1>, std::move(status)) {  // NOLINT
+    assert(!std::get<1>(state_).ok());
+  }
+
+  [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
+  [[nodiscard]] Status status() const noexcept {
+    return ok() ? Status() : *std::get_if<1>(&state_);
+  }
+  [[nodiscard]] T& value() & noexcept { return *Get(); }
+  [[nodiscard]] const T& value() const& noexcept { return *const_cast<Result*>(this)->Get(); }
+  [[nodiscard]] T&& value() && noexcept { return std::move(*Get()); }
+  T& operator*() & noexcept { return *Get(); }
+  const T& operator*() const& noexcept { return value(); }
+  T&& operator*() && noexcept { return std::move(*Get()); }
+  T* operator->() noexcept { return Get(); }
+  const T* operator->() const noexcept { return &value(); }
+
+ private:
+  T* Get() noexcept {
+    T* value = std::get_if<0>(&state_);
+    if (value == nullptr) std::terminate();
+    return value;
+  }
+  std::variant<T, Status> state_;
+};
+
+// What became of one page of a call.
+enum class PageState : uint8_t {
+  kPending = 0,
+  kOk = 1,
+  kMiss = 2,
+  kRejected = 3,   // put: not stored; Stats counts why
+  kCancelled = 4,  // get: not read (cancelled, or past its deadline)
+};
+
+// ------------------------------------------------------------------------------------------------
+// Options
+
+// How a store behaves. Every field has a text form, `name=value`; several are joined by ';'.
+// Parse() reads it, ToString() writes it, and unknown names and values out of range are errors that
+// name the option and its range. Sizes take the suffixes K, M, G, T (powers of 1024).
+struct Options {
+  // ---- Behaviour -----------------------------------------------------------------------------
+
+  // Create the directory when there is no store in it. A directory that holds anything else is
+  // refused either way.
+  bool create_if_missing = true;
+  // Upper bound, bytes, on everything in the store's directories. 0: bounded by min_free_bytes
+  // alone. At least 64 MiB otherwise. May change at every open and at run time.
+  uint64_t capacity_bytes = 0;
+  // Space on the file system that is left to others, bytes. Puts are rejected before it is used.
+  uint64_t min_free_bytes = uint64_t{1} << 30;
+  // Bound on the store's own memory, bytes: slot tables, memtables, filters, block cache, pools.
+  // Less makes probes read blocks from disk.
+  uint64_t memory_bytes = uint64_t{1} << 30;
+  // Directories for the tensor log, separated by ',' in the text form. Empty: `<dir>/log`.
+  std::vector<std::string> log_dirs;
+  // none: a process crash loses nothing acknowledged; a power cut may lose what was not flushed.
+  // batch: every acknowledged put survives a power cut; costs a device flush per put or group.
+  enum class Durability : uint8_t { kNone, kBatch } durability = Durability::kNone;
+  // Which pages go first when the store is full.
+  enum class Eviction : uint8_t { kPrhd, kLru, kS3Fifo } eviction = Eviction::kPrhd;
+  // Which new pages are written at all: what the eviction policy would keep, all, or pages that
+  // were asked for before.
+  enum class Admission : uint8_t { kPolicy, kAll, kSecondUse } admission = Admission::kPolicy;
+  // Bound on tensor bytes written per day, for the flash's sake. 0: none.
+  uint64_t write_bytes_per_day = 0;
+  // What a freed slot's bytes become. logical: overwritten when the slot is used again.
+  // physical: punched out of the file before the call returns.
+  enum class Erase : uint8_t { kLogical, kPhysical } erase = Erase::kLogical;
+  // Pages in a stem, the unit that keeps keys short; 1 to 64. Fixed when the store is created.
+  uint32_t stem_pages = 64;
+  // Shape of the index. kAuto is the tuner's choice.
+  enum class Compaction : uint8_t {
+    kAuto,
+    kLeveling,
+    kTiering,
+    kLazy
+  } compaction = Compaction::kAuto;
+  // Capacity ratio of neighbouring levels, 2 to 64. 0: the tuner's choice.
+  uint32_t size_ratio = 0;
+  // Filter bits per index entry, 0 to 32, fractions allowed. Negative ("auto"): allocated over the
+  // runs from the memory budget.
+  double filter_bits = -1;
+  // on: decides and acts. observe: decides and journals, changes nothing. off: neither.
+  enum class Tuner : uint8_t { kOff, kObserve, kOn } tuner = Tuner::kOff;
+
+  // ---- Performance ---------------------------------------------------------------------------
+
+  // Kernel interface: io_uring, a pread/pwrite thread pool, or the first that works (Stats says
+  // which and why).
+  enum class Io : uint8_t { kAuto, kUring, kThreads } io = Io::kAuto;
+  // Open fails when io_uring cannot be used, instead of falling back.
+  bool require_io_uring = false;
+  // Requests in flight of one call, 1 to 1024. More does not help one device past its queue depth.
+  uint32_t io_depth = 32;
+  // Threads of the io=threads backend, 1 to 256.
+  uint32_t io_threads = 16;
+  // Largest single device request, bytes, 256 KiB to 1 MiB. Larger requests delay concurrent reads.
+  uint32_t request_bytes = 1u << 20;
+  // Size of a memtable, bytes, 64 KiB to 1 GiB. Larger means fewer, larger tables and a longer
+  // replay.
+  uint64_t memtable_bytes = uint64_t{32} << 20;
+  // Uncompressed size of an SSTable block, 1 KiB to 64 KiB.
+  uint32_t block_bytes = 4096;
+  // Size at which compaction cuts its output tables, bytes, 64 KiB to 4 GiB.
+  uint64_t table_bytes = uint64_t{64} << 20;
+  // A checkpoint (flush) is made at the latest after so many bytes of log, or after so many seconds
+  // with changes. 0 bytes: min(16 GiB, capacity_bytes / 16). 0 seconds: none by time.
+  uint64_t checkpoint_bytes = 0;
+  uint32_t checkpoint_seconds = 60;
+
+  // Reads the text form; fields that are not named keep their defaults.
+  static Result<Options> Parse(std::string_view text) noexcept;
+  // The fields that differ from the defaults, in the text form.
+  [[nodiscard]] std::string ToString() const noexcept;
+  // kInvalidArgument naming the first field out of range.
+  [[nodiscard]] Status Validate() const noexcept;
+};
+
+// ------------------------------------------------------------------------------------------------
+// Paths
+
+class Store;
+
+// The pages of one token sequence under a root. Made by a Store and good for that store only
+// (others refuse it); may outlive it. Remembers where its pages were found, so reuse it from probe
+// to get. One thread at a time.
+class Path {
+ public:
+  ~Path();
+  Path(const Path&) = delete;
+  Path& operator=(const Path&) = delete;
+  // Whole pages only: a partial tail of the tokens is left out.
+  [[nodiscard]] size_t pages() const noexcept;
+
+  struct Impl;
+  Impl* impl() noexcept { return impl_.get(); }
+
+ private:
+  friend class Store;
+  explicit Path(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Fragments of consecutive pages: page p's are [p * buffers_per_page, (p + 1) * buffers_per_page)
+// of both arrays. Sizes are bytes, 1 to 1 GiB each, and 1 GiB a page at most. Buffers that are
+// aligned as the device wants (4096 always suffices), in address and size, are not copied.
+struct PutBuffers {
+  std::span<const void* const> buffers;
+  std::span<const size_t> sizes;
+  size_t buffers_per_page = 1;
+};
+struct GetBuffers {
+  std::span<void* const> buffers;
+  std::span<const size_t> sizes;
+  size_t buffers_per_page = 1;
+};
+
+// How an asynchronous call is to be scheduled.
+struct IoHints {
+  uint32_t priority = 0;     // 0 demand, 1 prefetch
+  bool backward = false;     // last page first
+  uint64_t deadline_us = 0;  // from submission; 0 none. What is not read by then is kCancelled
+};
+
+// What restoring some pages is predicted to take.
+struct LoadEstimate {
+  uint64_t bytes = 0;
+  uint64_t requests = 0;
+  uint64_t queued_bytes_ahead = 0;
+  double us_p50 = 0;
+  double us_p95 = 0;
+};
+
+// Compute from the front, load from the back: the first page to load, when computing n pages costs
+// a*n + b*n*n us. Pure.
+size_t PlanRestore(const LoadEstimate& estimate, size_t page_count, double a, double b) noexcept;
+
+// ------------------------------------------------------------------------------------------------
+// Store
+
+class Store {
+ public:
+  // Opens the store in `dir`, creating it if there is none (Options::create_if_missing). One
+  // process at a time has a directory open for writing; kBusy names the other's pid.
+  static Result<std::unique_ptr<Store>> Open(const std::string& dir,
+                                             const Options& options) noexcept;
+  // A read-only follower of a store that another process may be writing.
+  static Result<std::unique_ptr<Store>> OpenReadOnly(const std::string& dir,
+                                                     const Options& options) noexcept;
+  // Waits for calls in progress, makes a checkpoint, and closes.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // A path by tokens: `page_tokens` (at least 1) of them make a page. The tokens are copied.
+  Result<std::unique_ptr<Path>> PathFromTokens(std::string_view root,
+                                               std::span<const uint32_t> tokens,
+                                               uint32_t page_tokens) noexcept;
+  // A path by 32-byte digests, one a page; digest i must stand for the whole prefix up to page i.
+  Result<std::unique_ptr<Path>> PathFromDigests(std::string_view root,
+                                                std::span<const uint8_t> digests32) noexcept;
+  // Pages named by one 32-byte key each, without a common prefix.
+  Result<std::unique_ptr<Path>> PathFromKeys(std::string_view root,
+                                             std::span<const uint8_t> keys32) noexcept;
+
+  // In all calls below: pages [first_page, first_page + page_count) of the path, page_count at
+  // least 1; `states`, where given, has page_count elements. The result is the number of leading
+  // pages, from first_page on, that are kOk.
+
+  // Which pages are stored. Empty `states`: stops at the first miss. No tensor I/O.
+  Result<size_t> Probe(Path& path, size_t first_page, size_t page_count,
+                       std::span<PageState> states) noexcept;
+  // Stores the pages that are not there yet. Missing ancestors are legal. At the first page that
+  // cannot be stored the rest is kRejected, so a prefix has no hole at its head.
+  Result<size_t> Put(Path& path, size_t first_page, size_t page_count, const PutBuffers& buffers,
+                     std::span<PageState> states) noexcept;
+  // Reads pages. Sizes that do not add up to what is stored are a miss; buffers of pages that are
+  // not kOk have undefined content. Read errors are misses and counters.
+  Result<size_t> Get(Path& path, size_t first_page, size_t page_count, const GetBuffers& buffers,
+                     std::span<PageState> states) noexcept;
+  // These pages were used elsewhere (host memory): keep them warm.
+  Status Touch(Path& path, size_t first_page, size_t page_count) noexcept;
+  // Removes these pages. Durable on return.
+  Status Erase(Path& path, size_t first_page, size_t page_count) noexcept;
+  // Removes all pages of a root, of all three kinds of path. Durable on return. Paths made before
+  // it find nothing of what was erased and may be put again.
+  Status EraseRoot(std::string_view root) noexcept;
+  // Everything acknowledged so far survives a power cut.
+  Status Flush() noexcept;
+
+  // Everything the store counts, as one JSON object.
+  std::string StatsJson() noexcept;
+
+  class Impl;
+  Impl* impl() noexcept { return impl_.get(); }
+
+ private:
+  explicit Store(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+// "0.1.0"
+const char* Version() noexcept;
+
+}  // namespace lamina
+
+#endif  // LAMINA_LAMINA_H_
