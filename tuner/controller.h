@@ -1,0 +1,80 @@
+// The tuner as a whole: counters in, a shape to follow and a record of why out.
+//
+// The store calls Step now and then (a flush is a good moment) with what was counted since the last
+// call. When the window is full, the controller prices the present shape and the best one, and
+// applies the switch rule. The store follows target() lazily: each flush and compaction asks for
+// the limits of the level that it writes to. Nothing here blocks, reads a clock or touches a file.
+//
+// Not thread-safe: one thread steps, and hands target() to the others itself.
+#ifndef LAMINA_TUNER_CONTROLLER_H_
+#define LAMINA_TUNER_CONTROLLER_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "tuner/cost_model.h"
+#include "tuner/decision.h"
+#include "tuner/decision_record.h"
+#include "tuner/search.h"
+#include "tuner/workload_window.h"
+
+namespace lamina::tuner {
+
+struct ControllerOptions {
+  bool observe_only = false;  // decide and report, but keep the shape
+  SearchSpace space;
+  DecisionLimits limits;
+  uint64_t window_operations = 10000;
+};
+
+class Controller {
+ public:
+  // `initial`: the shape that the tree follows now.
+  Controller(const ControllerOptions& options, const TreeShape& initial) noexcept;
+
+  // Continues where a record left off (the journal's last, after a restart): regret, dwell, model
+  // error and mix, and, unless the record was only observed, the shape that it chose. A shape
+  // outside `options.space` (pins have changed) is not taken.
+  void Restore(const DecisionRecord& last) noexcept;
+
+  struct Input {
+    WorkloadCounters counters;  // since the last Step
+    TreeState tree;
+    CostInputs costs;
+    // Index I/O since the last Step, in device seconds by the model's prices (blocks read * d4,
+    // bytes / bandwidth); 0 when not known. Compared with what was predicted.
+    double measured_s = 0;
+  };
+  // Nothing until the window is full; then the decision, whose outcome says whether target() has
+  // changed. Not numbered: the journal does that.
+  std::optional<DecisionRecord> Step(const Input& input) noexcept;
+
+  [[nodiscard]] const TreeShape& target() const noexcept { return target_; }
+  [[nodiscard]] uint64_t switches() const noexcept { return switches_; }
+  [[nodiscard]] uint64_t searches() const noexcept { return searches_; }
+
+ private:
+  Trigger FindTrigger(const Input& input, const WorkloadMix& mix, double distance) const noexcept;
+  void Search(const Input& input, const WorkloadMix& mix) noexcept;
+  void PriceAgain(const Input& input, const WorkloadMix& mix) noexcept;
+  void Measure(const Prediction& present, DecisionRecord* record) noexcept;
+  void Decide(const Input& input, DecisionRecord* record) noexcept;
+
+  ControllerOptions options_;
+  TreeShape target_;
+  WorkloadWindow window_;
+  SwitchRule rule_;
+  ModelError error_;
+  double measured_s_ = 0;  // of the window so far
+  uint64_t switches_ = 0;
+  uint64_t searches_ = 0;
+  // Of the last search:
+  std::vector<Candidate> candidates_;
+  std::optional<WorkloadMix> searched_mix_;
+  double searched_entries_ = 0;
+  DeviceModel searched_device_;
+};
+
+}  // namespace lamina::tuner
+
+#endif  // LAMINA_TUNER_CONTROLLER_H_

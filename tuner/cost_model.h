@@ -1,0 +1,127 @@
+// Predicts what an operation costs the device, for the tree as it is and for any other shape.
+//
+// Costs are device seconds per operation of the mix, split by cause. Puts: each entry is written
+// once to the journal, and once per copy that flushes and merges make of it. Lookups: one block per
+// run whose filter says yes. Scans: one block per run, and the bytes walked. Block reads that the
+// cache serves cost nothing. Sources: Monkey, Dostoevsky, K-LSM/Endure, adapted to the engine's own
+// spill rule (tree_shape.h), under which these formulas are exact and not bounds.
+//
+// A candidate is priced at its mean over a fill cycle; the present tree is priced from its real
+// runs. Pure.
+#ifndef LAMINA_TUNER_COST_MODEL_H_
+#define LAMINA_TUNER_COST_MODEL_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "tuner/device_model.h"
+#include "tuner/fpr_curve.h"
+#include "tuner/tree_shape.h"
+#include "tuner/workload_window.h"
+
+namespace lamina::tuner {
+
+// What does not depend on the shape.
+struct StoreFacts {
+  double entries = 0;         // N, live entries in the index
+  double entry_bytes = 40;    // on disk, in a table, without filter
+  double journal_bytes = 50;  // per put; 0 without a journal
+  double block_bytes = 4096;
+  double page_bytes = 0;  // tensor bytes per put; 0 for entries only
+  double log_write_amplification = 1;
+  double cache_hit_ratio = 0;   // of index block reads, for candidates
+  double stem_runs = 1;         // mean number of runs that hold a part of one stem
+  double merge_cpu_s = 0.2e-6;  // per entry merged; part of what a switch costs
+};
+
+struct CostInputs {
+  StoreFacts facts;
+  DeviceModel device;
+  FprCurve curve = FprCurve::Ideal();
+  // How much a second of waiting for a block read counts beside a second of device time. 0: device
+  // time alone.
+  double latency_weight = 0;
+};
+
+// A run of the present tree.
+struct RunState {
+  double entries = 0;
+  double filter_bits_per_key = 0;
+  double weight = 1;  // probability that a lookup's key lies within the run's key fences
+};
+struct LevelState {
+  std::vector<RunState> runs;  // newest first
+  double cache_hit_ratio = 0;
+  double hit_share = -1;  // share of found lookups that end here; negative: by entries
+};
+struct TreeState {
+  std::vector<LevelState> levels;
+  [[nodiscard]] double entries() const noexcept;
+};
+
+struct LevelPrediction {
+  double entries = 0;
+  double runs = 0;
+  double filter_bits_per_key = 0;
+  double false_positive_rate = 1;  // mean over its runs
+  double copies = 0;               // times that an entry of a put is written here
+  double missing_reads = 0;        // blocks read here by a lookup that finds nothing
+};
+
+struct Prediction {
+  uint32_t level_count = 0;
+  std::array<LevelPrediction, kMaxLevels> levels{};
+  // Per operation of the kind:
+  double copies = 0;          // X, per entry written
+  double missing_reads = 0;   // R0
+  double existing_reads = 0;  // R1
+  double stem_reads = 0;
+  double long_scan_seeks = 0;
+  double long_scan_bytes = 0;  // seeks included
+  double filter_bits = 0;      // memory that the filters take, all runs
+  // Per operation of the mix, device seconds (latency included with its weight):
+  double put_s = 0;
+  double missing_s = 0;
+  double existing_s = 0;
+  double stem_s = 0;
+  double long_scan_s = 0;
+  // The sum of the five: what a shape can change.
+  double index_s = 0;
+  // Writing the tensors and the journal: the same for every shape.
+  double fixed_s = 0;
+};
+
+// Mean number of times that an entry is written while `batches` batches come into at most `runs`
+// runs: gamma(a, K) = sum m_j (m_j + 1) / (2 a).
+double CopiesPerEntry(uint32_t batches, uint32_t runs) noexcept;
+// Copies that one level makes of an entry on its way through, (T-1)/T * gamma(T-1, K).
+double LevelCopies(uint32_t size_ratio, uint32_t runs) noexcept;
+// Mean number of runs of a level over its fill cycle; ((T-1)/T) (K+1) / 2 when they are equal.
+double MeanRuns(uint32_t size_ratio, uint32_t runs) noexcept;
+// Copies per entry since a tree that grew from nothing took its first of `batches` memtables:
+// exact, with partly filled levels. What a measurement on a growing tree is compared with.
+double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept;
+
+// `shape` at its mean over a fill cycle, filters allocated optimally within shape.filter_bits.
+Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,
+                        const TreeShape& shape) noexcept;
+// The tree as it is: real runs, real filters; copies by the shape that it follows.
+Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const TreeShape& shape,
+                       const TreeState& tree) noexcept;
+
+struct TransitionCost {
+  double device_s = 0;
+  double cpu_s = 0;
+  double entries = 0;  // to be merged sooner than they would have been
+  [[nodiscard]] double total_s() const noexcept { return device_s + cpu_s; }
+};
+// What it costs to bring the tree under `to`: the entries of each level that has more runs or more
+// entries than `to` allows there. More runs allowed cost nothing. An upper bound when applied
+// lazily.
+TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree,
+                                 const TreeShape& to) noexcept;
+
+}  // namespace lamina::tuner
+
+#endif  // LAMINA_TUNER_COST_MODEL_H_

@@ -1,0 +1,67 @@
+// Everything that one decision of the tuner rested on, as plain values: enough to recompute it.
+#ifndef LAMINA_TUNER_DECISION_RECORD_H_
+#define LAMINA_TUNER_DECISION_RECORD_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tuner/cost_model.h"
+#include "tuner/decision.h"
+#include "tuner/search.h"
+
+namespace lamina::tuner {
+
+// What called for a search in this window.
+enum class Trigger : uint8_t {
+  kNone = 0,    // none was made: the candidates are those of the last one, priced again
+  kFirst = 1,   // the first window since the store was opened
+  kMix = 2,     // the mix moved by more than DecisionLimits::mix_trigger
+  kGrowth = 3,  // entries or device changed by more than DecisionLimits::growth_trigger
+};
+// "none", "first", "mix", "growth".
+const char* TriggerName(Trigger trigger) noexcept;
+
+// A measured window, beside what had been predicted for it.
+struct Measurement {
+  double operations = 0;
+  double predicted_s = 0;  // index device seconds per operation, from the real runs
+  double measured_s = 0;   // 0: not measured
+};
+
+struct DecisionRecord {
+  uint64_t sequence = 0;  // 1 is the store's first
+  bool applied = false;   // false: only observed
+  Trigger trigger = Trigger::kNone;
+  double mix_distance = 0;  // total variation since the last search
+  WorkloadCounters counters;
+  WorkloadMix mix;
+  StoreFacts facts;
+  DeviceModel device;
+  double latency_weight = 0;
+  DecisionLimits limits;
+
+  Candidate current;                  // the shape that the tree follows, at its mean
+  Prediction present;                 // the same from the real runs of this moment
+  std::vector<Candidate> candidates;  // best first, 1 to kMaxCandidates
+  TransitionCost transition;          // to candidates[0]
+  DecisionInputs inputs;
+  DecisionOutcome outcome;
+  double error_mean = 1;  // measured / predicted, smoothed
+  Measurement measured;   // of this window, under the present shape
+
+  static constexpr size_t kMaxCandidates = 3;
+};
+
+// The record as one JSON object. Numbers are printed so that they read back as the same doubles;
+// all of the model's inputs and intermediate results are there.
+std::string ToJson(const DecisionRecord& record) noexcept;
+
+// One JSON object with a mix, or a prediction with its terms; parts of the above.
+std::string ToJson(const WorkloadMix& mix) noexcept;
+std::string ToJson(const TreeShape& shape, uint32_t level_count) noexcept;
+std::string ToJson(const Prediction& prediction) noexcept;
+
+}  // namespace lamina::tuner
+
+#endif  // LAMINA_TUNER_DECISION_RECORD_H_
