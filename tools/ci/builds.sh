@@ -23,8 +23,12 @@ install_for() {
   [[ $1 == release ]] || install_missing "${CHECK_PACKAGES[@]}"
 }
 
-# configure KIND WERROR: sets the directory up unless it is, as these options say. WERROR is sticky
-# for release, so that running the tests after CI does not compile everything again.
+# Line numbers in reports, and fast enough to run the whole suite.
+SANITIZED=(-Doptimization=1 -Ddebug=false -Dcpp_args=-gline-tables-only -Db_lundef=false)
+
+# configure KIND WERROR: sets the directory up unless it is. One that was set up by hand is used as it
+# is; one that was set up here with other options is made anew. WERROR is sticky for release, so that
+# running the tests after CI does not compile everything again.
 configure() {
   local kind=$1 werror=$2 dir cxx=clang++-14 cc=clang-14 options
   dir=$(directory "$kind")
@@ -36,9 +40,12 @@ configure() {
   esac
   local ccache='' stamp="$cxx ${options[*]}"
   command -v ccache > /dev/null && ccache='ccache '
-  if [[ ! -f $dir/build.ninja || $(cat "$dir/dev-options" 2> /dev/null) != "$stamp" ]]; then
-    say "configuring ${dir#"$ROOT/"}"
+  if [[ -f $dir/dev-options && $(< "$dir/dev-options") != "$stamp" ]] ||
+    [[ -d $dir/meson-private && ! -f $dir/build.ninja ]]; then
     rm -rf "$dir"
+  fi
+  if [[ ! -f $dir/build.ninja ]]; then
+    say "configuring ${dir#"$ROOT/"}"
     CXX=$ccache$cxx CC=$ccache$cc in_brief meson setup "$dir" "$ROOT" "${options[@]}"
     echo "$stamp" > "$dir/dev-options"
   fi
@@ -47,8 +54,6 @@ configure() {
     in_brief meson configure "$dir" -Dwerror=true
   fi
 }
-# Line numbers in reports, and fast enough to run the whole suite.
-SANITIZED=(-Doptimization=1 -Ddebug=false -Dcpp_args=-gline-tables-only -Db_lundef=false)
 
 # compile KIND [TARGET...]
 compile() {
