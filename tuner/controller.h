@@ -33,17 +33,18 @@ class Controller {
   Controller(const ControllerOptions& options, const TreeShape& initial) noexcept;
 
   // Continues where a record left off (the journal's last, after a restart): regret, dwell, model
-  // error and mix, and, unless the record was only observed, the shape that it chose. A shape
-  // outside `options.space` (pins have changed) is not taken.
+  // error, and the shape that it left in force. A shape outside `options.space` (pins have changed)
+  // is not taken. The first window then searches anew.
   void Restore(const DecisionRecord& last) noexcept;
 
   struct Input {
     WorkloadCounters counters;  // since the last Step
     TreeState tree;
     CostInputs costs;
-    // Index I/O since the last Step, in device seconds by the model's prices (blocks read * d4,
-    // bytes / bandwidth); 0 when not known. Compared with what was predicted.
-    double measured_s = 0;
+    // What lookups and scans cost since the last Step, by the same prices as the prediction: block
+    // reads that missed the cache * d4 (plus their weighted latency) and filters asked; 0 when not
+    // known. Compared with what was predicted.
+    double measured_lookup_s = 0;
   };
   // Nothing until the window is full; then the decision, whose outcome says whether target() has
   // changed. Not numbered: the journal does that.
@@ -54,10 +55,10 @@ class Controller {
   [[nodiscard]] uint64_t searches() const noexcept { return searches_; }
 
  private:
-  Trigger FindTrigger(const Input& input, const WorkloadMix& mix, double distance) const noexcept;
+  Trigger FindTrigger(const Input& input, double mix_distance) const noexcept;
   void Search(const Input& input, const WorkloadMix& mix) noexcept;
   void PriceAgain(const Input& input, const WorkloadMix& mix) noexcept;
-  void Measure(const Prediction& present, DecisionRecord* record) noexcept;
+  void Measure(DecisionRecord* record) noexcept;
   void Decide(const Input& input, DecisionRecord* record) noexcept;
 
   ControllerOptions options_;
@@ -65,7 +66,7 @@ class Controller {
   WorkloadWindow window_;
   SwitchRule rule_;
   ModelError error_;
-  double measured_s_ = 0;  // of the window so far
+  double measured_lookup_s_ = 0;  // of the window so far
   uint64_t switches_ = 0;
   uint64_t searches_ = 0;
   // Of the last search:

@@ -33,6 +33,10 @@ struct StoreFacts {
   double cache_hit_ratio = 0;   // of index block reads, for candidates
   double stem_runs = 1;         // mean number of runs that hold a part of one stem
   double merge_cpu_s = 0.2e-6;  // per entry merged; part of what a switch costs
+  // Per run that a lookup asks. Without it, an index that is cached whole would be best with any
+  // number of runs. Counts as device time; 0 prices I/O alone.
+  double filter_check_s = 20e-9;
+  friend bool operator==(const StoreFacts&, const StoreFacts&) = default;
 };
 
 struct CostInputs {
@@ -66,7 +70,9 @@ struct LevelPrediction {
   double filter_bits_per_key = 0;
   double false_positive_rate = 1;  // mean over its runs
   double copies = 0;               // times that an entry of a put is written here
-  double missing_reads = 0;        // blocks read here by a lookup that finds nothing
+  double cache_hit_ratio = 0;
+  double missing_reads = 0;  // blocks read here by a lookup that finds nothing
+  friend bool operator==(const LevelPrediction&, const LevelPrediction&) = default;
 };
 
 struct Prediction {
@@ -76,9 +82,12 @@ struct Prediction {
   double copies = 0;          // X, per entry written
   double missing_reads = 0;   // R0
   double existing_reads = 0;  // R1
+  double missing_checks = 0;  // filters asked
+  double existing_checks = 0;
   double stem_reads = 0;
-  double long_scan_seeks = 0;
-  double long_scan_bytes = 0;  // seeks included
+  double stem_checks = 0;
+  double long_scan_seeks = 0;  // blocks read before anything is walked
+  double long_scan_bytes = 0;  // walked
   double filter_bits = 0;      // memory that the filters take, all runs
   // Per operation of the mix, device seconds (latency included with its weight):
   double put_s = 0;
@@ -90,6 +99,7 @@ struct Prediction {
   double index_s = 0;
   // Writing the tensors and the journal: the same for every shape.
   double fixed_s = 0;
+  friend bool operator==(const Prediction&, const Prediction&) = default;
 };
 
 // Mean number of times that an entry is written while `batches` batches come into at most `runs`
@@ -115,6 +125,7 @@ struct TransitionCost {
   double cpu_s = 0;
   double entries = 0;  // to be merged sooner than they would have been
   [[nodiscard]] double total_s() const noexcept { return device_s + cpu_s; }
+  friend bool operator==(const TransitionCost&, const TransitionCost&) = default;
 };
 // What it costs to bring the tree under `to`: the entries of each level that has more runs or more
 // entries than `to` allows there. More runs allowed cost nothing. An upper bound when applied

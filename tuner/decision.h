@@ -22,6 +22,7 @@ struct DecisionLimits {
   double growth_trigger = 1.25;  // change of entry count or device, as a factor, that does too
   double error_multiple = 2;     // a gain must exceed so many standard deviations of the error
   double dwell_memtables = 1;    // memtables filled between two switches, at least
+  friend bool operator==(const DecisionLimits&, const DecisionLimits&) = default;
 };
 
 enum class Verdict : uint8_t {
@@ -34,25 +35,33 @@ enum class Verdict : uint8_t {
 // "keep", "accumulating", "within_error", "dwelling", "switch".
 const char* VerdictName(Verdict verdict) noexcept;
 
-// How far predictions were from measurements: smoothed mean and standard deviation of
-// measured / predicted. A constant factor is no error here: it does not change which is best.
+// How far predictions were from measurements, as a fraction of what the index costs.
+//
+// Only lookups are compared: they are what a window measures well, while merges come in bursts that
+// say nothing about their mean. A constant factor between prediction and measurement is no error
+// here: it does not change which shape is best.
 class ModelError {
  public:
-  // Starts as if the ratio had been 1 +- `relative_sd`.
+  // Starts as if the error had been `relative_sd`.
   explicit ModelError(double relative_sd = 0.02) noexcept : variance_(relative_sd * relative_sd) {}
-  ModelError(double mean, double relative_sd) noexcept
-      : mean_(mean), variance_(relative_sd * relative_sd * mean * mean) {}
-  // Device seconds per operation over one window. Ignored unless both are positive and finite.
-  void Add(double predicted_s, double measured_s) noexcept;
-  [[nodiscard]] double mean() const noexcept { return mean_; }
-  // Standard deviation as a fraction of the mean; at least kFloor: no model is perfect.
+  // Continues where another left off.
+  ModelError(double mean_ratio, double relative_sd) noexcept
+      : seen_(true), mean_ratio_(mean_ratio), variance_(relative_sd * relative_sd) {}
+  // Lookup seconds per operation over one window, and all that the index costs (predicted) per
+  // operation. Ignored unless all are positive and finite.
+  void Add(double predicted_s, double measured_s, double index_s) noexcept;
+  // Measured / predicted, smoothed.
+  [[nodiscard]] double mean_ratio() const noexcept { return mean_ratio_; }
+  // Standard deviation of (measured - mean_ratio * predicted) / index_s; at least kFloor: no model
+  // is perfect.
   [[nodiscard]] double relative_sd() const noexcept;
 
   static constexpr double kFloor = 0.005;
   static constexpr double kWeight = 0.1;  // of a new window
 
  private:
-  double mean_ = 1;
+  bool seen_ = false;
+  double mean_ratio_ = 1;
   double variance_;
 };
 
@@ -66,6 +75,7 @@ struct DecisionInputs {
   double error_sd = 0;      // ModelError::relative_sd
   double memtable_entries = 0;
   bool same_shape = false;  // the best one is the present one
+  friend bool operator==(const DecisionInputs&, const DecisionInputs&) = default;
 };
 
 // What the rule found, all of it journaled.
@@ -78,6 +88,7 @@ struct DecisionOutcome {
   double threshold_s = 0;     // transition_s
   double dwell_entries = 0;   // entries written since the last switch
   double dwell_required = 0;
+  friend bool operator==(const DecisionOutcome&, const DecisionOutcome&) = default;
 };
 
 class SwitchRule {

@@ -22,11 +22,12 @@ enum class Trigger : uint8_t {
 // "none", "first", "mix", "growth".
 const char* TriggerName(Trigger trigger) noexcept;
 
-// A measured window, beside what had been predicted for it.
+// What lookups and scans of a window cost, beside what had been predicted for the real runs.
+// Seconds per operation; measured_s is 0 when it was not measured.
 struct Measurement {
-  double operations = 0;
-  double predicted_s = 0;  // index device seconds per operation, from the real runs
-  double measured_s = 0;   // 0: not measured
+  double predicted_s = 0;
+  double measured_s = 0;
+  friend bool operator==(const Measurement&, const Measurement&) = default;
 };
 
 struct DecisionRecord {
@@ -47,20 +48,21 @@ struct DecisionRecord {
   TransitionCost transition;          // to candidates[0]
   DecisionInputs inputs;
   DecisionOutcome outcome;
-  double error_mean = 1;  // measured / predicted, smoothed
-  Measurement measured;   // of this window, under the present shape
+  double error_mean_ratio = 1;  // ModelError::mean_ratio
+  Measurement measured;         // of this window, under the present shape
 
   static constexpr size_t kMaxCandidates = 3;
+  friend bool operator==(const DecisionRecord&, const DecisionRecord&) = default;
 };
 
 // The record as one JSON object. Numbers are printed so that they read back as the same doubles;
 // all of the model's inputs and intermediate results are there.
 std::string ToJson(const DecisionRecord& record) noexcept;
 
-// One JSON object with a mix, or a prediction with its terms; parts of the above.
+// Parts of the above, each one JSON object.
 std::string ToJson(const WorkloadMix& mix) noexcept;
-std::string ToJson(const TreeShape& shape, uint32_t level_count) noexcept;
 std::string ToJson(const Prediction& prediction) noexcept;
+std::string ToJson(const Candidate& candidate) noexcept;
 
 }  // namespace lamina::tuner
 

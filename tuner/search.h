@@ -35,6 +35,7 @@ struct SearchSpace {
 struct Candidate {
   TreeShape shape;
   Prediction prediction;
+  friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
 struct SearchResult {

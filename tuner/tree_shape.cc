@@ -24,6 +24,12 @@ TreeShape LazyShape(uint32_t size_ratio) noexcept {
   return UniformShape(size_ratio, kMaxSizeRatio, 1);
 }
 
+TreeShape WithMemory(TreeShape shape, const TreeShape& memory) noexcept {
+  shape.memtable_bytes = memory.memtable_bytes;
+  shape.filter_bits = memory.filter_bits;
+  return shape;
+}
+
 bool IsValid(const TreeShape& shape) noexcept {
   if (shape.size_ratio < kMinSizeRatio || shape.size_ratio > kMaxSizeRatio) return false;
   const auto in_range = [&](uint8_t runs) { return runs >= 1 && runs < shape.size_ratio; };

@@ -14,7 +14,7 @@
 
 namespace lamina::tuner {
 
-inline constexpr uint32_t kMaxLevels = 24;
+inline constexpr uint32_t kMaxLevels = 20;
 inline constexpr uint32_t kMinSizeRatio = 2;
 inline constexpr uint32_t kMaxSizeRatio = 64;
 
@@ -37,6 +37,9 @@ TreeShape UniformShape(uint32_t size_ratio, uint32_t upper_runs, uint32_t last_r
 TreeShape LevelingShape(uint32_t size_ratio) noexcept;
 TreeShape TieringShape(uint32_t size_ratio) noexcept;
 TreeShape LazyShape(uint32_t size_ratio) noexcept;
+
+// `shape` with memtable and filter budget of `memory`.
+TreeShape WithMemory(TreeShape shape, const TreeShape& memory) noexcept;
 
 // True when T and every K are in range.
 bool IsValid(const TreeShape& shape) noexcept;

@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "tests/tuner/growing_tree.h"
 #include "tests/tuner/random_seed.h"
-#include "tuner/filter_plan.h"
 
 namespace lamina::tuner {
 namespace {
@@ -307,75 +307,6 @@ TEST_CASE("a new run gets no more than written filters have left") {
   CHECK(roomy.total_bits == AllocateFilters(all, 20000000, curve).shares[0].bits);
 }
 
-// A tree that grows by the engine's spill rule, with filters fixed at each write.
-struct GrowingTree {
-  struct Run {
-    uint64_t entries = 0;
-    uint32_t batches = 0;
-    uint64_t bits = 0;
-  };
-  explicit GrowingTree(const TreeShape& its_shape) : shape(its_shape) {
-    shape.memtable_bytes = 1000 * 40;
-  }
-
-  TreeShape shape;
-  double entry_bytes = 40;
-  uint64_t budget_bits = 0;
-  std::vector<std::vector<Run>> levels;  // oldest first
-
-  uint64_t FilterBits() const {
-    uint64_t bits = 0;
-    for (const auto& level : levels) {
-      for (const Run& run : level) bits += run.bits;
-    }
-    return bits;
-  }
-
-  void Write(size_t target, Run run) {
-    std::vector<WrittenFilterRun> remaining;
-    std::vector<uint64_t> level_entries(levels.size(), 0);
-    for (size_t i = 0; i < levels.size(); ++i) {
-      for (const Run& other : levels[i]) {
-        remaining.push_back({.run = {.entries = other.entries}, .bits = other.bits});
-        level_entries[i] += other.entries;
-      }
-    }
-    level_entries[target] += run.entries;
-    const std::vector<FilterRun> fresh = {{.entries = run.entries}};
-    run.bits = AllocateNewFilters(remaining, fresh, RunsToCome(shape, entry_bytes, level_entries),
-                                  budget_bits, FprCurve::Ideal())
-                   .total_bits;
-    levels[target].push_back(run);
-  }
-
-  void Flush() {
-    Run incoming{.entries = static_cast<uint64_t>(BatchEntries(shape, entry_bytes, 0)),
-                 .batches = 1};
-    for (size_t level = 0;; ++level) {
-      if (levels.size() == level) levels.emplace_back();
-      uint32_t batches = 0;
-      for (const Run& run : levels[level]) batches += run.batches;
-      if (batches + 1 < shape.size_ratio) {
-        const bool last = level + 1 == levels.size();
-        const uint32_t runs = last ? shape.last_runs : shape.upper_runs[level];
-        if (!levels[level].empty() &&
-            levels[level].back().batches <
-                BatchesOfRun(shape.size_ratio - 1, runs,
-                             static_cast<uint32_t>(levels[level].size() - 1))) {
-          incoming.entries += levels[level].back().entries;
-          incoming.batches += levels[level].back().batches;
-          levels[level].pop_back();
-        }
-        Write(level, incoming);
-        return;
-      }
-      for (const Run& run : levels[level]) incoming.entries += run.entries;
-      levels[level].clear();
-      incoming.batches = 1;
-    }
-  }
-};
-
 TEST_CASE("filters fixed when written stay within the budget and keep most of the benefit") {
   const FprCurve curve = FprCurve::Ideal();
   constexpr int kFlushes = 1000;
@@ -383,23 +314,23 @@ TEST_CASE("filters fixed when written stay within the budget and keep most of th
     for (const TreeShape& shape : {LevelingShape(4), TieringShape(4), LazyShape(6)}) {
       GrowingTree tree(shape);
       // The memory is chosen for the store's final size.
-      tree.budget_bits = static_cast<uint64_t>(kFlushes * 1000 * bits);
+      tree.shape.memtable_bytes = 1000 * 40;
+      tree.shape.filter_bits = static_cast<uint64_t>(kFlushes * 1000 * bits);
       double runs_seen = 0;
       double reads = 0;
       double optimal_reads = 0;
       for (int flush = 1; flush <= kFlushes; ++flush) {
         tree.Flush();
-        REQUIRE(tree.FilterBits() <= tree.budget_bits);
+        REQUIRE(tree.FilterBits() <= tree.shape.filter_bits);
         if (flush < kFlushes / 4) continue;
-        std::vector<FilterRun> runs;
         for (const auto& level : tree.levels) {
           for (const GrowingTree::Run& run : level) {
-            runs.push_back({.entries = run.entries});
             reads += curve.RateAt(static_cast<double>(run.bits) / static_cast<double>(run.entries));
+            runs_seen += 1;
           }
         }
-        runs_seen += static_cast<double>(runs.size());
-        optimal_reads += AllocateFilters(runs, tree.budget_bits, curve).false_positives_per_lookup;
+        optimal_reads +=
+            AllocateFilters(tree.Runs(), tree.shape.filter_bits, curve).false_positives_per_lookup;
       }
       const double kept = (runs_seen - reads) / (runs_seen - optimal_reads);
       INFO(ShapeName(shape, 5) << ", " << bits << " bits: keeps " << kept << ", reads " << reads

@@ -1,0 +1,152 @@
+#include "tuner/decision.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <random>
+
+#include "tests/tuner/random_seed.h"
+
+namespace lamina::tuner {
+namespace {
+
+DecisionInputs Window(double current_s, double best_s, double transition_s) {
+  return {.operations = 1000,
+          .entries_written = 1000,
+          .current_s = current_s,
+          .best_s = best_s,
+          .transition_s = transition_s,
+          .error_sd = 0.01,
+          .memtable_entries = 1000};
+}
+
+TEST_CASE("a switch comes when regret has paid for the transition, and not before") {
+  SwitchRule rule;
+  const DecisionInputs window = Window(2e-6, 1e-6, 3.5e-3);
+  for (int i = 1; i <= 3; ++i) {
+    const DecisionOutcome outcome = rule.Step(window);
+    CHECK(outcome.verdict == Verdict::kAccumulating);
+    CHECK(outcome.gain_s == Approx(1e-6));
+    CHECK(outcome.regret_before_s == Approx((i - 1) * 1e-3));
+    CHECK(outcome.regret_after_s == Approx(i * 1e-3));
+    CHECK(outcome.threshold_s == Approx(3.5e-3));
+  }
+  CHECK(rule.Step(window).verdict == Verdict::kSwitch);
+  CHECK(rule.regret_s() == 0);
+  CHECK(rule.entries_since_switch() == 0);
+}
+
+TEST_CASE("regret is never below zero, and being right pays it back") {
+  SwitchRule rule;
+  CHECK(rule.Step(Window(1e-6, 2e-6, 1)).verdict == Verdict::kKeep);
+  CHECK(rule.regret_s() == 0);
+  (void)rule.Step(Window(2e-6, 1e-6, 1));
+  CHECK(rule.regret_s() == Approx(1e-3));
+  (void)rule.Step(Window(1e-6, 1.4e-6, 1));
+  CHECK(rule.regret_s() == Approx(0.6e-3));
+}
+
+TEST_CASE("a gain within twice the model's error is no reason, however long it lasts") {
+  SwitchRule rule;
+  for (int i = 0; i < 10000; ++i) {
+    const DecisionOutcome outcome = rule.Step(Window(1e-6, 0.981e-6, 1e-3));
+    REQUIRE(outcome.verdict == Verdict::kWithinError);
+    REQUIRE(outcome.required_gain_s == Approx(0.02e-6));
+  }
+  CHECK(rule.Step(Window(1e-6, 0.97e-6, 1e-3)).verdict == Verdict::kSwitch);
+}
+
+TEST_CASE("after a switch a memtable must be filled before the next") {
+  SwitchRule rule({.dwell_memtables = 3});
+  DecisionInputs window = Window(2e-6, 1e-6, 0);
+  CHECK(rule.Step(window).verdict == Verdict::kDwelling);
+  CHECK(rule.Step(window).verdict == Verdict::kDwelling);
+  CHECK(rule.Step(window).verdict == Verdict::kSwitch);
+  CHECK(rule.Step(window).verdict == Verdict::kDwelling);
+}
+
+TEST_CASE("the same shape is kept, whatever its two prices are") {
+  SwitchRule rule;
+  DecisionInputs window = Window(2e-6, 1e-6, 0);
+  window.same_shape = true;
+  CHECK(rule.Step(window).verdict == Verdict::kKeep);
+}
+
+TEST_CASE("the rule goes on after a restart where it was") {
+  SwitchRule rule;
+  rule.Restore(3e-3, 5000);
+  CHECK(rule.Step(Window(2e-6, 1e-6, 3.9e-3)).verdict == Verdict::kSwitch);
+}
+
+// Two shapes, each better in its own phase; whatever the schedule, the rule costs at most a small
+// constant times the better of the two kept throughout.
+TEST_CASE("whatever the alternation, the cost is within a constant of the best shape's") {
+  LAMINA_TUNER_SEED(seed, 8);
+  std::mt19937_64 random(seed);
+  for (const int phase_windows : {1, 3, 10, 40, 200, 0}) {
+    SwitchRule rule;
+    constexpr double kTransition = 0.02;
+    constexpr double kCheap = 1e-6;
+    constexpr double kDear = 2e-6;
+    constexpr int kWindows = 6000;
+    bool in_first = true;
+    bool first_is_better = true;
+    double cost = 0;
+    double first_cost = 0;
+    int switches = 0;
+    for (int i = 0; i < kWindows; ++i) {
+      const bool turn = phase_windows > 0 ? i % phase_windows == 0 : random() % 20 == 0;
+      if (turn) first_is_better = !first_is_better;
+      const double here = in_first == first_is_better ? kCheap : kDear;
+      cost += here * 1000;
+      first_cost += (first_is_better ? kCheap : kDear) * 1000;
+      DecisionInputs window = Window(here, kCheap, kTransition);
+      window.same_shape = here == kCheap;
+      if (rule.Step(window).verdict == Verdict::kSwitch) {
+        in_first = !in_first;
+        cost += kTransition;
+        ++switches;
+      }
+    }
+    INFO("phases of " << phase_windows << " windows, " << switches << " switches");
+    const double best_static =
+        std::min(first_cost, (kCheap + kDear) * 1000 * kWindows - first_cost);
+    CHECK(cost <= 2 * best_static);
+    // One switch needs 20 windows of regret.
+    CHECK(switches <= kWindows / 20);
+    if (phase_windows > 20) {
+      CHECK(switches > 0);
+      if (phase_windows == 200) CHECK(cost < 0.85 * best_static);
+    }
+  }
+}
+
+TEST_CASE("a constant factor is no error, scatter is") {
+  ModelError error;
+  for (int i = 0; i < 200; ++i) error.Add(1e-6, 1.7e-6, 2e-6);
+  CHECK(error.mean_ratio() == Approx(1.7));
+  CHECK(error.relative_sd() == ModelError::kFloor);
+
+  LAMINA_TUNER_SEED(seed, 9);
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> scatter(1, 0.1);
+  double sum = 0;
+  for (int i = 0; i < 4000; ++i) {
+    error.Add(1e-6, 1e-6 * scatter(random), 2e-6);
+    if (i >= 400) sum += error.relative_sd() * error.relative_sd();
+  }
+  // Lookups are half of the cost: a tenth of them is a twentieth of it.
+  CHECK(std::sqrt(sum / 3600) == Approx(0.05).epsilon(0.15));
+}
+
+TEST_CASE("what was not measured leaves the error as it was") {
+  ModelError error(1.2, 0.03);
+  error.Add(1e-6, 0, 1e-6);
+  error.Add(0, 1e-6, 1e-6);
+  error.Add(1e-6, std::nan(""), 1e-6);
+  error.Add(1e-6, 1e-6, 0);
+  CHECK(error.mean_ratio() == 1.2);
+  CHECK(error.relative_sd() == Approx(0.03));
+}
+
+}  // namespace
+}  // namespace lamina::tuner

@@ -1,0 +1,304 @@
+#include "tuner/cost_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "tuner/filter_allocation.h"
+
+namespace lamina::tuner {
+namespace {
+
+// Seconds that one block read costs.
+double BlockReadSeconds(const CostInputs& inputs) noexcept {
+  return inputs.device.read_device_s + inputs.latency_weight * inputs.device.read_latency_s;
+}
+
+// X = sum f_i x_i over the levels, f_i = 1 but for the last. An entry is written once at least.
+void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
+                   Prediction* prediction) noexcept {
+  prediction->copies = 0;
+  for (uint32_t i = 0; i < prediction->level_count; ++i) {
+    LevelPrediction& level = prediction->levels[i];
+    level.copies = LevelCopies(shape.size_ratio, shape.RunsAt(i, prediction->level_count));
+    if (i + 1 == prediction->level_count) {
+      const double fill = level.entries / LevelCapacity(shape, facts.entry_bytes, i);
+      level.copies *= std::min(1.0, fill);
+    }
+    prediction->copies += level.copies;
+  }
+  prediction->copies = std::max(1.0, prediction->copies);
+}
+
+// Scans, from the numbers per level and R0.
+void PredictScans(const CostInputs& inputs, const WorkloadMix& mix,
+                  Prediction* prediction) noexcept {
+  const StoreFacts& facts = inputs.facts;
+  double runs = 0;
+  double entries = 0;
+  double cached_entries = 0;
+  prediction->long_scan_seeks = 0;
+  for (uint32_t i = 0; i < prediction->level_count; ++i) {
+    const LevelPrediction& level = prediction->levels[i];
+    runs += level.runs;
+    entries += level.entries;
+    cached_entries += level.entries * level.cache_hit_ratio;
+    prediction->long_scan_seeks += level.runs * (1 - level.cache_hit_ratio);
+  }
+  const double uncached = entries > 0 ? 1 - cached_entries / entries : 0;
+  prediction->long_scan_bytes = mix.long_scan_entries * facts.entry_bytes * uncached;
+  // A seek in each run that holds a part of the stem, the blocks walked there, and false positives
+  // in the others.
+  const double holding = std::min(facts.stem_runs, runs);
+  const double walked = mix.stem_scan_entries * facts.entry_bytes / facts.block_bytes;
+  const double others = runs > 0 ? 1 - holding / runs : 0;
+  prediction->stem_reads =
+      (holding + (runs > 0 ? walked : 0)) * uncached + prediction->missing_reads * others;
+  prediction->stem_checks = runs;
+}
+
+// Seconds per operation of the mix, from the numbers per operation of each kind.
+void PredictSeconds(const CostInputs& inputs, const WorkloadMix& mix,
+                    Prediction* prediction) noexcept {
+  const StoreFacts& facts = inputs.facts;
+  const DeviceModel& device = inputs.device;
+  const double block_s = BlockReadSeconds(inputs);
+  const auto lookup_s = [&](double reads, double checks) {
+    return reads * block_s + checks * facts.filter_check_s;
+  };
+  Prediction& p = *prediction;
+  p.put_s = mix.written() * facts.entry_bytes *
+            (p.copies / device.write_bytes_per_s + (p.copies - 1) / device.read_bytes_per_s);
+  p.missing_s = mix.effective_missing() * lookup_s(p.missing_reads, p.missing_checks);
+  p.existing_s = mix.effective_existing() * lookup_s(p.existing_reads, p.existing_checks);
+  p.stem_s = mix.stem_scans * lookup_s(p.stem_reads, p.stem_checks);
+  p.long_scan_s =
+      mix.long_scans * (p.long_scan_seeks * block_s + p.long_scan_bytes / device.read_bytes_per_s);
+  p.index_s = p.put_s + p.missing_s + p.existing_s + p.stem_s + p.long_scan_s;
+  const double moved = facts.log_write_amplification - 1;
+  p.fixed_s =
+      mix.written() * ((facts.page_bytes * facts.log_write_amplification + facts.journal_bytes) /
+                           device.write_bytes_per_s +
+                       facts.page_bytes * moved / device.read_bytes_per_s);
+}
+
+// Runs of a last level of which `fill` is taken: they grow in number with it, and the newest one is
+// half full on the mean (with one batch a run it is full at once).
+double MeanLastRuns(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
+  if (!(fill > 0)) return 0;
+  const double newest = 0.5 * (1 - runs / (size_ratio - 1.0));
+  return std::clamp(fill * runs + newest, 1.0, static_cast<double>(runs));
+}
+
+// Entries and runs of each level at their mean: upper levels over their fill cycle, the last level
+// with what is left, which changes slowly.
+void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
+                    Prediction* prediction) noexcept {
+  const uint32_t count = LevelCount(shape, facts.entry_bytes, facts.entries);
+  prediction->level_count = count;
+  double left = facts.entries;
+  for (uint32_t i = 0; i < count; ++i) {
+    LevelPrediction& level = prediction->levels[i];
+    const double capacity = LevelCapacity(shape, facts.entry_bytes, i);
+    const uint32_t runs = shape.RunsAt(i, count);
+    level.cache_hit_ratio = facts.cache_hit_ratio;
+    if (i + 1 < count) {
+      level.entries = std::min(left, capacity / 2);
+      level.runs = MeanRuns(shape.size_ratio, runs);
+    } else {
+      level.entries = left;
+      level.runs = MeanLastRuns(shape.size_ratio, runs, left / capacity);
+    }
+    left -= level.entries;
+  }
+}
+
+// Filters by the closed form over the mean runs: r runs of n / r entries each behave as one of n
+// entries that is asked r times.
+void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
+                     Prediction* prediction) noexcept {
+  const uint32_t count = prediction->level_count;
+  std::array<double, kMaxLevels> entries;
+  std::array<double, kMaxLevels> weights;
+  std::array<double, kMaxLevels> bits;
+  for (uint32_t i = 0; i < count; ++i) {
+    entries[i] = prediction->levels[i].entries;
+    weights[i] = prediction->levels[i].runs;
+  }
+  SolveFilterBits(std::span(entries).first(count), std::span(weights).first(count),
+                  static_cast<double>(shape.filter_bits), inputs.curve,
+                  std::span(bits).first(count));
+  prediction->filter_bits = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    LevelPrediction& level = prediction->levels[i];
+    level.filter_bits_per_key = bits[i];
+    level.false_positive_rate = inputs.curve.RateAt(bits[i]);
+    prediction->filter_bits += bits[i] * level.entries;
+  }
+}
+
+// R0, and R1 for lookups whose keys lie in the levels by entries.
+void FillMeanReads(const StoreFacts& facts, Prediction* prediction) noexcept {
+  Prediction& p = *prediction;
+  for (uint32_t i = 0; i < p.level_count; ++i) {
+    LevelPrediction& level = p.levels[i];
+    const double uncached = 1 - level.cache_hit_ratio;
+    const double others = std::max(0.0, level.runs - 1) / 2;
+    const double share = facts.entries > 0 ? level.entries / facts.entries : 0;
+    p.existing_reads +=
+        share * (uncached * (1 + others * level.false_positive_rate) + p.missing_reads);
+    p.existing_checks += share * (1 + others + p.missing_checks);
+    level.missing_reads = level.runs * level.false_positive_rate * uncached;
+    p.missing_reads += level.missing_reads;
+    p.missing_checks += level.runs;
+  }
+}
+
+// Everything about lookups from the real runs, newest first.
+void FillRealLevels(const CostInputs& inputs, const TreeState& tree,
+                    Prediction* prediction) noexcept {
+  Prediction& p = *prediction;
+  const double all_entries = tree.entries();
+  double share_sum = 0;
+  for (uint32_t i = 0; i < p.level_count; ++i) {
+    const LevelState& state = tree.levels[i];
+    LevelPrediction& level = p.levels[i];
+    level.cache_hit_ratio = state.cache_hit_ratio;
+    const double uncached = 1 - state.cache_hit_ratio;
+    double rates = 0;
+    for (const RunState& run : state.runs) level.entries += run.entries;
+    for (const RunState& run : state.runs) {
+      double share = all_entries > 0 ? run.entries / all_entries : 0;
+      if (state.hit_share >= 0) {
+        share = level.entries > 0 ? state.hit_share * run.entries / level.entries : 0;
+      }
+      share_sum += share;
+      p.existing_reads += share * (uncached + p.missing_reads + level.missing_reads);
+      p.existing_checks += share * (1 + p.missing_checks);
+      const double rate = inputs.curve.RateAt(run.filter_bits_per_key);
+      rates += rate;
+      level.runs += 1;
+      level.missing_reads += run.weight * rate * uncached;
+      p.missing_checks += run.weight;
+      p.filter_bits += run.filter_bits_per_key * run.entries;
+      level.filter_bits_per_key +=
+          level.entries > 0 ? run.filter_bits_per_key * run.entries / level.entries : 0;
+    }
+    if (level.runs > 0) level.false_positive_rate = rates / level.runs;
+    p.missing_reads += level.missing_reads;
+  }
+  // Measured shares need not add up to one.
+  if (share_sum > 0) {
+    p.existing_reads /= share_sum;
+    p.existing_checks /= share_sum;
+  }
+}
+
+// Levels down to the deepest that holds anything, at least one.
+uint32_t UsedLevels(const TreeState& tree) noexcept {
+  auto count = static_cast<uint32_t>(std::min<size_t>(tree.levels.size(), kMaxLevels));
+  while (count > 0 && tree.levels[count - 1].runs.empty()) --count;
+  return count;
+}
+
+}  // namespace
+
+double TreeState::entries() const noexcept {
+  double sum = 0;
+  for (const LevelState& level : levels) {
+    for (const RunState& run : level.runs) sum += run.entries;
+  }
+  return sum;
+}
+
+double CopiesPerEntry(uint32_t batches, uint32_t runs) noexcept {
+  if (batches == 0 || runs == 0) return 0;
+  double copies = 0;
+  for (uint32_t run = 0; run < runs; ++run) {
+    const double taken = BatchesOfRun(batches, runs, run);
+    copies += taken * (taken + 1) / 2;
+  }
+  return copies / batches;
+}
+
+double LevelCopies(uint32_t size_ratio, uint32_t runs) noexcept {
+  return (size_ratio - 1.0) / size_ratio * CopiesPerEntry(size_ratio - 1, runs);
+}
+
+double MeanRuns(uint32_t size_ratio, uint32_t runs) noexcept {
+  // While run j (of 1..K) takes its batches there are j of them.
+  double sum = 0;
+  for (uint32_t run = 0; run < runs; ++run) {
+    sum += (run + 1.0) * BatchesOfRun(size_ratio - 1, runs, run);
+  }
+  return sum / size_ratio;
+}
+
+double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept {
+  if (batches == 0) return 0;
+  uint32_t level_count = 1;
+  for (uint64_t left = batches / shape.size_ratio; left > 0; left /= shape.size_ratio) {
+    ++level_count;
+  }
+  double written = 0;       // in memtables
+  double batch = 1;         // of this level, in memtables
+  uint64_t left = batches;  // batches that have come to this level
+  for (uint32_t i = 0; i < level_count && i < kMaxLevels; ++i) {
+    const uint32_t runs = shape.RunsAt(i, level_count);
+    const uint64_t cycles = left / shape.size_ratio;
+    auto in_progress = static_cast<uint32_t>(left % shape.size_ratio);
+    written += static_cast<double>(cycles) * batch * (shape.size_ratio - 1) *
+               CopiesPerEntry(shape.size_ratio - 1, runs);
+    for (uint32_t run = 0; run < runs && in_progress > 0; ++run) {
+      const uint32_t taken = std::min(in_progress, BatchesOfRun(shape.size_ratio - 1, runs, run));
+      written += batch * taken * (taken + 1) / 2;
+      in_progress -= taken;
+    }
+    left = cycles;
+    batch *= shape.size_ratio;
+  }
+  return written / static_cast<double>(batches);
+}
+
+Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,
+                        const TreeShape& shape) noexcept {
+  Prediction prediction;
+  FillMeanLevels(inputs.facts, shape, &prediction);
+  FillMeanFilters(inputs, shape, &prediction);
+  FillMeanReads(inputs.facts, &prediction);
+  PredictCopies(inputs.facts, shape, &prediction);
+  PredictScans(inputs, mix, &prediction);
+  PredictSeconds(inputs, mix, &prediction);
+  return prediction;
+}
+
+Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const TreeShape& shape,
+                       const TreeState& tree) noexcept {
+  Prediction prediction;
+  prediction.level_count = UsedLevels(tree);
+  FillRealLevels(inputs, tree, &prediction);
+  PredictCopies(inputs.facts, shape, &prediction);
+  PredictScans(inputs, mix, &prediction);
+  PredictSeconds(inputs, mix, &prediction);
+  return prediction;
+}
+
+TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree,
+                                 const TreeShape& to) noexcept {
+  const StoreFacts& facts = inputs.facts;
+  TransitionCost cost;
+  const uint32_t level_count = UsedLevels(tree);
+  for (uint32_t i = 0; i < level_count; ++i) {
+    double entries = 0;
+    for (const RunState& run : tree.levels[i].runs) entries += run.entries;
+    const bool too_many = tree.levels[i].runs.size() > to.RunsAt(i, level_count);
+    const bool too_large = entries > LevelCapacity(to, facts.entry_bytes, i) * (1 + 1e-9);
+    if (too_many || too_large) cost.entries += entries;
+  }
+  cost.device_s = cost.entries * facts.entry_bytes *
+                  (1 / inputs.device.read_bytes_per_s + 1 / inputs.device.write_bytes_per_s);
+  cost.cpu_s = cost.entries * facts.merge_cpu_s;
+  return cost;
+}
+
+}  // namespace lamina::tuner
