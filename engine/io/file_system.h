@@ -96,6 +96,9 @@ class FileSystem {
   virtual Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept = 0;
   // Which backend NewQueue gives, and why: "io_uring", "threads (io_uring_setup: EPERM)".
   [[nodiscard]] virtual std::string QueueDescription() const noexcept = 0;
+  // What files got that is weaker than asked for, and why, in words for Stats: buffered where
+  // O_DIRECT was refused, allocation that reserves nothing. Empty when nothing is.
+  [[nodiscard]] virtual std::string Fallbacks() const noexcept { return {}; }
 };
 
 }  // namespace lamina

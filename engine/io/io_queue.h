@@ -34,7 +34,8 @@ struct IoRequest {
   size_t transferred = 0;
 };
 
-// kIoError naming file, operation, offset, length and errno; Ok when the request succeeded.
+// Ok when the request succeeded. Otherwise names file, operation, offset, length and errno:
+// kIoError, kNoSpace when the device is full, kCorruption at kEndOfFile (as File::Read).
 Status StatusOf(const IoRequest& request) noexcept;
 
 // A submission queue with its completions. Used by one thread at a time.

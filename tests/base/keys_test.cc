@@ -66,7 +66,7 @@ TEST_CASE("a page hashes the same whether its tokens fit the inline buffer or no
   // Both sides of the limit are one function to callers: no digest may depend on where it lies.
   const Secret secret = SecretOf(1);
   std::set<Digest> seen;
-  for (const size_t size : {4095, 4096, 4097, 8192}) {
+  for (const size_t size : {4095u, 4096u, 4097u, 8192u}) {
     const std::vector<std::byte> page = RandomBytes(size);
     const Digest digest = ChildDigest(secret, {}, PathKind::kTokens, page);
     CHECK(digest == ChildDigest(secret, {}, PathKind::kTokens, page));
