@@ -1,0 +1,29 @@
+// Slot sizes and segment sizes. Pure.
+#ifndef LAMINA_TENSORLOG_GEOMETRY_H_
+#define LAMINA_TENSORLOG_GEOMETRY_H_
+
+#include <cstdint>
+
+#include "engine/base/status.h"
+
+namespace lamina {
+
+// A run of slots that is as good as sequential on an SSD: what the sweep looks for.
+inline constexpr uint64_t kRunBytes = uint64_t{256} << 10;
+inline constexpr uint32_t kMinSegmentSlots = 8;
+
+// The class of a page: a multiple of 4 KiB, with at most three significant bits behind the leading
+// one, so that there are eight classes from one power of two to the next and at most 1/8 of a slot
+// is lost to rounding (beyond the 4 KiB themselves). `page_bytes` is 1 to 1 GiB.
+uint32_t SlotBytesFor(uint64_t page_bytes) noexcept;
+
+// How many slots a new segment of the class has: those of min(1 GiB, capacity/64), at least 8;
+// 256 MiB when the capacity is 0 (not bounded). kNoSpace when that exceeds capacity/8.
+Result<uint32_t> SegmentSlotsFor(uint32_t slot_bytes, uint64_t capacity_bytes) noexcept;
+
+// Slots in a row that the sweep asks for: ceil(256 KiB / slot), at least 1.
+uint32_t MinRunSlots(uint32_t slot_bytes) noexcept;
+
+}  // namespace lamina
+
+#endif  // LAMINA_TENSORLOG_GEOMETRY_H_

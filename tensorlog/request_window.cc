@@ -1,0 +1,137 @@
+#include "tensorlog/request_window.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tensorlog/geometry.h"
+
+namespace lamina {
+
+RequestWindow::RequestWindow(IoQueue& queue, BufferPool& bounce, const IoLimits& limits, bool write,
+                             IoTally* tally) noexcept
+    : queue_(queue),
+      bounce_(bounce),
+      limits_(limits),
+      write_(write),
+      tally_(tally),
+      bounce_source_([this] { return AcquireBounce(); }) {}
+
+RequestWindow::~RequestWindow() { LAMINA_CHECK(current_ == nullptr && in_flight_.empty()); }
+
+size_t RequestWindow::depth() const noexcept {
+  const size_t own = queue_.depth();
+  if (limits_.depth == nullptr) return own;
+  return std::clamp<size_t>(limits_.depth->load(std::memory_order_relaxed), 1, own);
+}
+
+// Whether the page lies behind the last one of the current request, close enough, and fits in it
+// whole. From 256 KiB on a page is as good as sequential alone, so nothing is padded to join it.
+bool RequestWindow::Continues(SlotRef slot, uint64_t page_bytes) const noexcept {
+  if (current_ == nullptr || slot != SlotRef{last_.segment, last_.slot + 1}) return false;
+  const uint64_t start = uint64_t{slot.slot} * slot_bytes_;
+  const uint64_t gap = start - current_->end_offset();
+  if (gap > 0 && page_bytes >= kRunBytes) return false;
+  return gap + slot_bytes_ <= current_->room();
+}
+
+void RequestWindow::MakeRoom(SlotRef slot, uint64_t page_bytes, bool coalesce) noexcept {
+  if (coalesce && Continues(slot, page_bytes)) return;
+  SubmitCurrent();
+  WaitForRoom();
+}
+
+void RequestWindow::AddPage(size_t page, Segment& segment, uint32_t slot,
+                            std::span<const iovec> fragments, uint64_t page_bytes) noexcept {
+  const uint64_t start = segment.OffsetOf(slot);
+  if (current_ != nullptr) {
+    const uint64_t gap = start - current_->end_offset();
+    if (gap > 0 && !current_->AddGap(gap, bounce_source_)) {
+      SubmitCurrent();
+      WaitForRoom();
+    }
+  }
+  FragmentWalker walker(fragments);
+  for (uint64_t offset = 0; offset < page_bytes;) {
+    if (current_ == nullptr) Start(segment, start + offset);
+    const size_t parts_before = current_->parts().size();
+    const uint64_t added =
+        current_->AddPayload(page, offset, &walker, page_bytes - offset, bounce_source_);
+    if (current_->parts().size() > parts_before) PartAdded(page);
+    offset += added;
+    if (offset < page_bytes) {
+      // An empty request takes at least one unit, so this makes progress.
+      LAMINA_CHECK(current_->bytes() > 0);
+      SubmitCurrent();
+      WaitForRoom();
+    }
+  }
+  last_ = {segment.id(), slot};
+}
+
+void RequestWindow::Start(Segment& segment, uint64_t offset) noexcept {
+  if (idle_.empty()) {
+    current_ = std::make_unique<PageRequest>();
+  } else {
+    current_ = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  slot_bytes_ = segment.slot_bytes();
+  const size_t max_bytes = limits_.request_bytes / kSlotUnitBytes * kSlotUnitBytes;
+  LAMINA_CHECK(max_bytes > 0);
+  current_->Reset(segment.file(), write_, offset, max_bytes);
+}
+
+void RequestWindow::SubmitCurrent() noexcept {
+  if (current_ == nullptr) return;
+  PageRequest& request = *current_;
+  in_flight_.push_back(std::move(current_));
+  if (tally_ != nullptr) {
+    ++tally_->requests;
+    tally_->device_bytes += request.bytes();
+    tally_->bounced_bytes += request.bounced_bytes();
+    for (const PageRequest::Part& part : request.parts()) tally_->payload_bytes += part.bytes;
+  }
+  queue_.Submit(request.Seal());
+  // Starts the device before the processor goes on to something else. What Poll gives back is
+  // handled after that, since it may be this very request.
+  IoRequest* const done = queue_.Poll();
+  Submitted(request.parts());
+  if (done != nullptr) Complete(done);
+}
+
+void RequestWindow::WaitForRoom() noexcept {
+  while (in_flight_.size() >= depth()) Complete(queue_.Wait());
+}
+
+void RequestWindow::Drain() noexcept {
+  SubmitCurrent();
+  while (!in_flight_.empty()) Complete(queue_.Wait());
+}
+
+void RequestWindow::Complete(IoRequest* io) noexcept {
+  LAMINA_CHECK(io != nullptr);
+  auto* const request = static_cast<PageRequest*>(io->user);
+  const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
+                                  [&](const auto& other) { return other.get() == request; });
+  LAMINA_CHECK(found != in_flight_.end());
+  std::unique_ptr<PageRequest> done = std::move(*found);
+  in_flight_.erase(found);
+  if (!write_ && io->error == 0) done->CopyOut();
+  done->DropBounce();
+  Completed(*done);
+  idle_.push_back(std::move(done));
+}
+
+// A call that holds buffers must not wait for another one: all calls might be waiting. It waits for
+// its own requests instead, which give theirs back.
+BufferPool::Lease RequestWindow::AcquireBounce() noexcept {
+  while (true) {
+    if (BufferPool::Lease lease = bounce_.TryAcquire()) return lease;
+    const bool holds = std::any_of(in_flight_.begin(), in_flight_.end(),
+                                   [](const auto& request) { return request->holds_bounce(); });
+    if (!holds) return bounce_.Acquire();
+    Complete(queue_.Wait());
+  }
+}
+
+}  // namespace lamina

@@ -1,0 +1,297 @@
+// Opening, segments and statistics. Slots are in tensor_log_slots.cc, checkpoints in
+// tensor_log_checkpoint.cc.
+#include "tensorlog/tensor_log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lamina {
+
+TensorLog::TensorLog(FileSystem& fs, BufferPool& bounce, const TensorLogOptions& options,
+                     SegmentSource& source) noexcept
+    : fs_(fs),
+      bounce_(bounce),
+      options_(options),
+      source_(source),
+      capacity_bytes_(options.capacity_bytes) {}
+
+TensorLog::~TensorLog() = default;
+
+// ---- Opening -----------------------------------------------------------------------------------
+
+Result<std::unique_ptr<TensorLog>> TensorLog::Open(FileSystem& fs, BufferPool& bounce,
+                                                   const TensorLogOptions& options,
+                                                   const std::vector<bool>& known,
+                                                   SegmentSource& source) noexcept {
+  LAMINA_CHECK(!options.log_dirs.empty() && known.size() == options.log_dirs.size());
+  std::unique_ptr<TensorLog> log(new TensorLog(fs, bounce, options, source));
+  for (size_t i = 0; i < options.log_dirs.size(); ++i) {
+    const auto if_missing =
+        known[i] || options.read_only ? LogDir::IfMissing::kMiss : LogDir::IfMissing::kCreate;
+    LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<LogDir> dir,
+                            LogDir::Open(fs, options.log_dirs[i], options.store_id,
+                                         static_cast<uint32_t>(i), if_missing));
+    log->dirs_.push_back(std::move(dir));
+  }
+  return log;
+}
+
+Status TensorLog::CheckInfo(const SegmentInfo& info) const noexcept {
+  const SegmentTable::ReadSection section(table_);
+  const char* wrong = nullptr;
+  if (info.log_dir >= dirs_.size()) wrong = "its log directory is not among log_dirs";
+  if (info.slot_bytes == 0 || info.slot_bytes % kSlotUnitBytes != 0) {
+    wrong = "its slot size is not a multiple of 4096";
+  }
+  if (info.slot_count == 0 || info.bytes() > (uint64_t{1} << 40)) wrong = "its size cannot be";
+  if (info.id > SegmentTable::kMaxSegmentId) wrong = "its id is too high";
+  if (wrong == nullptr && section.Find(info.id) != nullptr) wrong = "its id is used twice";
+  if (wrong == nullptr) return Status::Ok();
+  return Status::Corruption("segment " + std::to_string(info.id) + " (directory " +
+                            std::to_string(info.log_dir) + ", " + std::to_string(info.slot_count) +
+                            " slots of " + std::to_string(info.slot_bytes) + " bytes): " + wrong);
+}
+
+Result<TensorLog::Recovered> TensorLog::AddSegment(const SegmentInfo& info,
+                                                   uint64_t table_generation) noexcept {
+  LAMINA_CHECK(!replayed_.load());
+  LAMINA_RETURN_IF_ERROR(CheckInfo(info));
+  Recovered recovered;
+  std::unique_ptr<Segment> segment =
+      Segment::Open(fs_, *dirs_[info.log_dir], info, options_.read_only);
+  if (segment->absent()) {
+    recovered.problem =
+        Status::IoError("segment " + std::to_string(info.id) +
+                        " cannot be used, its pages are misses: " + segment->problem());
+  }
+  if (table_generation != 0) {
+    LAMINA_ASSIGN_OR_RETURN(
+        SlotTableLoad load,
+        LoadSlotTable(fs_, SlotTablePath(options_.slot_table_dir, info.id, table_generation),
+                      options_.store_id, *segment));
+    recovered.slots_loaded = load.slots_loaded;
+    recovered.slots_lost = load.slots_lost;
+    if (recovered.problem.ok()) recovered.problem = std::move(load.problem);
+    if (load.cursor != kNoCursor) {
+      NoteCursor(info, {load.generation, info.id, load.cursor});
+    }
+    table_generations_[info.id] = table_generation;
+  }
+  ClassOf(info.slot_bytes).Add(table_.Add(std::move(segment)));
+  return recovered;
+}
+
+void TensorLog::NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) noexcept {
+  KnownCursor& known = cursors_[{info.slot_bytes, info.log_dir}];
+  if (cursor.generation >= known.generation) known = cursor;
+}
+
+bool TensorLog::Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root) noexcept {
+  LAMINA_CHECK(!replayed_.load() && tag != 0);
+  const SegmentTable::ReadSection section(table_);
+  Segment* const segment = section.Find(slot.segment);
+  if (segment == nullptr || slot.slot >= segment->slot_count()) return false;
+  // What the dead process wrote may still be in the device's cache: the next checkpoint syncs it.
+  segment->NoteWritten();
+  segment->NotePut(slot.slot, at);
+  segment->Restore(slot.slot, SlotState::kLive, /*unproven=*/true, tag, root, HeatValue{});
+  segment->set_dirty();
+  NoteCursor(segment->info(), {UINT64_MAX, slot.segment, slot.slot + 1});
+  return true;
+}
+
+void TensorLog::FinishReplay() noexcept {
+  for (const auto& [lane, cursor] : cursors_) {
+    ClassOf(lane.first).SetCursor(cursor.segment, cursor.slot);
+  }
+  cursors_.clear();
+  replayed_.store(true, std::memory_order_release);
+}
+
+Result<uint64_t> TensorLog::RemoveOrphans() noexcept {
+  uint64_t bytes = 0;
+  const auto remove = [&](const std::string& path) noexcept -> Status {
+    if (const auto allocated = fs_.AllocatedBytes(path); allocated.ok()) bytes += *allocated;
+    return fs_.Remove(path);
+  };
+  const std::lock_guard lock(checkpoint_mutex_);
+  for (const auto& dir : dirs_) {
+    if (!dir->present()) continue;
+    LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(dir->path()));
+    for (const std::string& name : names) {
+      uint32_t id = 0;
+      if (!ParseSegmentFileName(name, &id)) continue;
+      const SegmentTable::ReadSection section(table_);
+      const Segment* const segment = section.Find(id);
+      if (segment != nullptr && &segment->dir() == dir.get()) continue;
+      LAMINA_RETURN_IF_ERROR(remove(dir->path() + "/" + name));
+    }
+  }
+  LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(options_.slot_table_dir));
+  for (const std::string& name : names) {
+    uint32_t id = 0;
+    uint64_t generation = 0;
+    if (!ParseSlotTableFileName(name, &id, &generation)) continue;
+    const auto known = table_generations_.find(id);
+    if (known != table_generations_.end() && known->second == generation) continue;
+    LAMINA_RETURN_IF_ERROR(remove(options_.slot_table_dir + "/" + name));
+  }
+  return bytes;
+}
+
+// ---- Segments ----------------------------------------------------------------------------------
+
+SlotClass& TensorLog::ClassOf(uint32_t slot_bytes) noexcept {
+  const std::lock_guard lock(classes_mutex_);
+  std::unique_ptr<SlotClass>& slot_class = classes_[slot_bytes];
+  if (slot_class == nullptr) {
+    slot_class = std::make_unique<SlotClass>(slot_bytes, dirs_, options_.stripe_bytes);
+  }
+  return *slot_class;
+}
+
+Status TensorLog::StartSegment(SlotClass& slot_class, uint32_t dir) noexcept {
+  SegmentInfo info{.id = 0, .log_dir = dir, .slot_bytes = slot_class.slot_bytes(), .slot_count = 0};
+  LAMINA_ASSIGN_OR_RETURN(info.slot_count,
+                          SegmentSlotsFor(info.slot_bytes, capacity_bytes_.load()));
+  LAMINA_ASSIGN_OR_RETURN(info.id, source_.ReserveSegment(dir, info.slot_bytes, info.slot_count));
+  const auto make = [&]() noexcept -> Status {
+    LAMINA_RETURN_IF_ERROR(CheckInfo(info));
+    LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<Segment> segment,
+                            Segment::Create(fs_, *dirs_[dir], info));
+    if (Status status = source_.SegmentCreated(info); !status.ok()) {
+      (void)fs_.Remove(segment->file()->path());  // an orphan if that fails, too
+      return status;
+    }
+    slot_class.Add(table_.Add(std::move(segment)));
+    return Status::Ok();
+  };
+  Status status = make();
+  if (!status.ok()) source_.SegmentFailed(info, status);
+  return status;
+}
+
+void TensorLog::SetCapacity(uint64_t capacity_bytes) noexcept { capacity_bytes_ = capacity_bytes; }
+
+Status TensorLog::SetDraining(uint32_t id, bool draining) noexcept {
+  const SegmentTable::ReadSection section(table_);
+  Segment* const segment = section.Find(id);
+  if (segment == nullptr) {
+    return Status::InvalidArgument("there is no segment " + std::to_string(id));
+  }
+  segment->set_draining(draining);
+  return Status::Ok();
+}
+
+Status TensorLog::RemoveSegment(uint32_t id) noexcept {
+  const std::lock_guard lock(checkpoint_mutex_);
+  // Only this function removes segments, under the mutex.
+  Segment* const segment = SegmentTable::ReadSection(table_).Find(id);
+  if (segment == nullptr) {
+    return Status::InvalidArgument("there is no segment " + std::to_string(id));
+  }
+  SlotClass& slot_class = ClassOf(segment->slot_bytes());
+  slot_class.Remove(segment);
+  // Whoever wants to pin a slot from here on finds it being written.
+  uint32_t taken = 0;
+  const SlotCounts counts = segment->counts();
+  if (counts.live == 0 && counts.writing == 0) {
+    while (taken < segment->slot_count() && segment->Take(taken)) ++taken;
+  }
+  if (taken < segment->slot_count()) {
+    for (uint32_t i = 0; i < taken; ++i) segment->Release(i);
+    slot_class.Add(segment);
+    return Status::Busy("segment " + std::to_string(id) +
+                        " still has slots that are live, pinned or being written");
+  }
+  const std::unique_ptr<Segment> removed = table_.Remove(id);
+  Status status;
+  if (!removed->absent()) status = fs_.Remove(removed->file()->path());
+  if (const auto table = table_generations_.find(id); table != table_generations_.end()) {
+    Status other = fs_.Remove(SlotTablePath(options_.slot_table_dir, id, table->second));
+    if (status.ok()) status = std::move(other);
+    table_generations_.erase(table);
+  }
+  return status;
+}
+
+std::vector<SegmentInfo> TensorLog::Segments() const noexcept {
+  std::vector<SegmentInfo> infos;
+  const SegmentTable::ReadSection section(table_);
+  for (const Segment* segment : table_.All()) infos.push_back(segment->info());
+  return infos;
+}
+
+std::vector<SegmentInfo> TensorLog::SegmentsOfClass(uint32_t slot_bytes) const noexcept {
+  std::vector<SegmentInfo> infos = Segments();
+  std::erase_if(infos, [&](const SegmentInfo& info) { return info.slot_bytes != slot_bytes; });
+  return infos;
+}
+
+// ---- Statistics --------------------------------------------------------------------------------
+
+void TensorLog::ForEachSlot(
+    const std::function<void(Segment&, uint32_t, Slot&)>& fn) const noexcept {
+  for (const SegmentInfo& info : Segments()) {
+    const SegmentTable::ReadSection section(table_);
+    Segment* const segment = section.Find(info.id);
+    if (segment == nullptr) continue;
+    for (uint32_t i = 0; i < segment->slot_count(); ++i) fn(*segment, i, segment->slot(i));
+  }
+}
+
+std::vector<ClassStats> TensorLog::Stats(bool count_pinned) const noexcept {
+  std::map<uint32_t, ClassStats> classes;
+  {
+    const SegmentTable::ReadSection section(table_);
+    for (const Segment* segment : table_.All()) {
+      ClassStats& stats = classes[segment->slot_bytes()];
+      const SlotCounts counts = segment->counts();
+      stats.slot_bytes = segment->slot_bytes();
+      ++stats.segments;
+      if (!segment->absent()) stats.bytes += segment->info().bytes();
+      stats.slots.free += counts.free;
+      stats.slots.writing += counts.writing;
+      stats.slots.live += counts.live;
+      stats.slots.condemned += counts.condemned;
+    }
+  }
+  if (count_pinned) {
+    ForEachSlot([&](const Segment& segment, uint32_t, const Slot& slot) {
+      if (slot.pins() > 0) ++classes[segment.slot_bytes()].pinned;
+    });
+  }
+  std::vector<ClassStats> all;
+  for (const auto& [slot_bytes, stats] : classes) all.push_back(stats);
+  return all;
+}
+
+uint64_t TensorLog::memory_bytes() const noexcept {
+  uint64_t bytes = SegmentTable::kIndexBytes;
+  for (const SegmentInfo& info : Segments()) {
+    bytes += sizeof(Segment) + uint64_t{info.slot_count} * sizeof(Slot);
+  }
+  return bytes;
+}
+
+uint64_t TensorLog::file_bytes() const noexcept {
+  uint64_t bytes = 0;
+  const SegmentTable::ReadSection section(table_);
+  for (const Segment* segment : table_.All()) {
+    if (!segment->absent()) bytes += segment->info().bytes();
+  }
+  return bytes;
+}
+
+Status TensorLog::WritableStatus() const noexcept {
+  Status reason;
+  for (const auto& dir : dirs_) {
+    if (dir->writable()) return Status::Ok();
+    if (reason.ok()) reason = dir->latch_status();
+  }
+  if (!reason.ok()) return reason;
+  return Status::IoError("none of the log directories is there, the first is " +
+                         dirs_.front()->path());
+}
+
+}  // namespace lamina

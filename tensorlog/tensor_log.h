@@ -1,0 +1,254 @@
+// The tensor log: where pages lie. Owns the segments and says which slots hold which page.
+//
+// A put goes: Take slots, WritePages, (the store: journal), then for each page Publish or Release.
+// A get goes: (the store: locate an entry whose slot Bears its tag), ReadPages, which pins, checks
+// and unpins. The log never blocks a read; a slot that is pinned is not overwritten.
+//
+// Slots are overwritten in the order of a cursor, one per class and directory, which moves forward
+// over free and condemned slots and skips what is live or pinned (cursor.h).
+//
+// Thread-safe, except that everything under "Opening" happens before other threads know the log.
+// The file system, the buffer pool and the segment source outlive it.
+#ifndef LAMINA_TENSORLOG_TENSOR_LOG_H_
+#define LAMINA_TENSORLOG_TENSOR_LOG_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/buffer.h"
+#include "engine/base/slot_ref.h"
+#include "engine/base/status.h"
+#include "engine/io/file_system.h"
+#include "engine/io/io_queue.h"
+#include "tensorlog/cursor.h"
+#include "tensorlog/geometry.h"
+#include "tensorlog/journal_position.h"
+#include "tensorlog/log_dir.h"
+#include "tensorlog/page_io.h"
+#include "tensorlog/segment.h"
+#include "tensorlog/segment_table.h"
+#include "tensorlog/slot_run.h"
+#include "tensorlog/slot_table.h"
+
+namespace lamina {
+
+struct TensorLogOptions {
+  StoreId store_id;
+  // One directory each, in the order of their indexes. At least one.
+  std::vector<std::string> log_dirs;
+  // Where slot tables are; exists.
+  std::string slot_table_dir;
+  // For the size of new segments; 0: not bounded. The source decides whether one may be added.
+  uint64_t capacity_bytes = 0;
+  // Segment bytes that go to one directory before the next gets its turn.
+  uint64_t stripe_bytes = uint64_t{4} << 20;
+  bool read_only = false;
+};
+
+// A slot table that was written for a checkpoint.
+struct SavedSlotTable {
+  uint32_t segment = 0;
+  uint64_t generation = 0;
+  uint64_t file_bytes = 0;
+};
+
+struct ClassStats {
+  uint32_t slot_bytes = 0;
+  uint64_t segments = 0;
+  uint64_t bytes = 0;  // of its segments' files
+  SlotCounts slots;
+  uint64_t pinned = 0;
+};
+
+class TensorLog {
+ public:
+  // ---- Opening ---------------------------------------------------------------------------------
+
+  // Opens the directories: `known[i]` says that log_dirs[i] joined the store before, so that its
+  // absence means misses. Errors: those of LogDir::Open.
+  static Result<std::unique_ptr<TensorLog>> Open(FileSystem& fs, BufferPool& bounce,
+                                                 const TensorLogOptions& options,
+                                                 const std::vector<bool>& known,
+                                                 SegmentSource& source) noexcept;
+  ~TensorLog();
+
+  struct Recovered {
+    // Not Ok: the file is missing or short (the segment is absent), or its slot table is missing
+    // or damaged (slots are empty). Report it; the store opens all the same.
+    Status problem;
+    uint64_t slots_loaded = 0;
+    uint64_t slots_lost = 0;
+  };
+  // A segment of the manifest, with its slot table if it has one (generation 0: none was saved
+  // yet). The only errors: kNotSupported for a table of an unknown version; kCorruption for an info
+  // that cannot be (directory, size, id used twice).
+  Result<Recovered> AddSegment(const SegmentInfo& info, uint64_t table_generation) noexcept;
+
+  // A page of a put or move record, or one that a checkpointed move displaced. Records come in
+  // order: a later one overrides the slot. The page is live and unproven. False when the slot does
+  // not exist (the segment is gone): the page is lost, which is legal.
+  bool Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root) noexcept;
+  // Cursors stand behind what was replayed; slots may be taken from now on.
+  void FinishReplay() noexcept;
+  // Unlinks segment files and slot tables that no segment here owns: what a crash left between
+  // making a file and writing it into the manifest. Returns the bytes given back.
+  Result<uint64_t> RemoveOrphans() noexcept;
+
+  // ---- Writing ---------------------------------------------------------------------------------
+
+  // Takes up to `count` slots for pages of `page_bytes`, in runs, in the order in which the pages
+  // of a path should lie. What is taken is in state writing and bears no tag: Publish or Release
+  // each. May return fewer. Errors: kNoSpace when no slot of the class can be had (all live or
+  // pinned, and no segment may be added), or when the page is too large for the capacity (the
+  // message says which); kIoError when every directory is latched.
+  Result<std::vector<SlotRun>> Take(uint64_t page_bytes, size_t count) noexcept;
+
+  // Writes pages into slots that this caller took; their checksums come back in `pages`. Pages in
+  // neighbouring slots share requests. Returns the first error; pages[i].ok says which were written
+  // whole. A device error latches the directory. With `sync`, what was written is durable on
+  // return, with one sync per segment that concurrent callers share (durability=batch).
+  Status WritePages(IoQueue& queue, std::span<PageWrite> pages, const IoLimits& limits, bool sync,
+                    IoTally* tally) noexcept;
+
+  // The payload and the journal block (at `position`) are complete: the slot now bears the tag.
+  void Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position) noexcept;
+  // Gives back a slot that was taken: a lost, failed or rejected put, a losing duplicate.
+  void Release(SlotRef slot) noexcept;
+  void Release(const SlotRun& run) noexcept;
+
+  // ---- Reading ---------------------------------------------------------------------------------
+
+  // Whether the slot bears the tag and can be read. No I/O, no lock. For locating pages.
+  [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept;
+  // Whether an entry must be kept by compaction: its slot bears the tag, readable or not (a missing
+  // directory may come back), or replay has not finished.
+  [[nodiscard]] bool Keeps(SlotRef slot, uint64_t tag) const noexcept;
+  // Like Bears, and the page's payload has not been verified since it was replayed.
+  [[nodiscard]] bool Unproven(SlotRef slot, uint64_t tag) const noexcept;
+  void MarkProven(SlotRef slot, uint64_t tag) noexcept;
+
+  // Reads pages straight into the caller's buffers where they are aligned, and checks each against
+  // the checksum. Pins are held from the moment I/O is issued until it completes. A page that was
+  // unproven and is read whole becomes proven. Outcomes are per page; `observer` may be null. Pages
+  // that are in path order and neighbours in the log share requests.
+  void ReadPages(IoQueue& queue, std::span<PageRead> pages, const IoLimits& limits,
+                 ReadObserver* observer, IoTally* tally) noexcept;
+
+  // Keeps the page in its slot until Unpin; false when the slot does not bear the tag. The segment
+  // is not removed meanwhile. For moves and verification; ReadPages pins by itself.
+  bool Pin(SlotRef slot, uint64_t tag) noexcept;
+  void Unpin(SlotRef slot) noexcept;
+
+  // ---- Eviction and erasure. Each is false, and changes nothing, unless the slot bears the tag
+  // ----
+
+  bool Condemn(SlotRef slot, uint64_t tag) noexcept;
+  // A condemned page was hit: live again.
+  bool Revive(SlotRef slot, uint64_t tag) noexcept;
+  bool Free(SlotRef slot, uint64_t tag) noexcept;
+  // Frees every slot of a root. Returns how many. Pages published meanwhile may be missed: bar
+  // their publication first.
+  uint64_t FreeRoot(uint32_t root) noexcept;
+
+  // The eviction policy's words of the slot, which need not bear the tag by the time they are
+  // written. False when it does not now.
+  bool LoadHeat(SlotRef slot, uint64_t tag, HeatValue* heat) const noexcept;
+  bool StoreHeat(SlotRef slot, uint64_t tag, const HeatValue& heat) noexcept;
+
+  // ---- Checkpoints. In this order
+  // ------------------------------------------------------------------
+
+  // Writes and syncs the tables of dirty segments (of all, with `all`: at close, to keep the heat)
+  // as files of `generation`, and syncs their directory. Slots put at or above `position` are saved
+  // as free. On error nothing counts as saved.
+  Result<std::vector<SavedSlotTable>> SaveSlotTables(JournalPosition position, uint64_t generation,
+                                                     bool all) noexcept;
+  // Makes every payload written before this call durable. A directory that fails is latched, its
+  // unsynced pages are freed, and the error is returned after all were tried: the checkpoint has to
+  // begin anew, since the slot tables have those pages. The next one goes through.
+  Status SyncPayloads() noexcept;
+  // The checkpoint at `position`, with the tables of `generation`, is durable in the manifest:
+  // forgets older positions and unlinks the slot tables that were replaced.
+  void CheckpointDone(JournalPosition position, std::span<const SavedSlotTable> saved) noexcept;
+
+  // ---- Segments
+  // --------------------------------------------------------------------------------------
+
+  void SetCapacity(uint64_t capacity_bytes) noexcept;
+  // No new pages in it, or again.
+  Status SetDraining(uint32_t segment, bool draining) noexcept;
+  // Removes a segment that holds nothing live, being written or pinned: its condemned pages are
+  // freed, its file and slot table unlinked. kBusy when something is left. The manifest must have
+  // dropped it first, after a checkpoint that covers the moves out of it.
+  Status RemoveSegment(uint32_t segment) noexcept;
+  // Punches a slot's bytes out of the file (erase=physical). The caller took the slot, or freed it
+  // and keeps it from being taken.
+  Status Punch(SlotRef slot) noexcept;
+
+  [[nodiscard]] std::vector<SegmentInfo> Segments() const noexcept;
+  // A read section over all segments, for walks (stats, eviction, vlog-gc). Keep it short.
+  [[nodiscard]] const SegmentTable& table() const noexcept { return table_; }
+  // The segments of a class in the order of their ids: with SegmentTable::ReadSection, what a
+  // class's dense slot numbers mean.
+  [[nodiscard]] std::vector<SegmentInfo> SegmentsOfClass(uint32_t slot_bytes) const noexcept;
+  // Calls fn(segment, slot number, slot) for every slot of every segment.
+  void ForEachSlot(const std::function<void(Segment&, uint32_t, Slot&)>& fn) const noexcept;
+
+  // `pinned` is counted by a walk over all slots, when asked for.
+  [[nodiscard]] std::vector<ClassStats> Stats(bool count_pinned) const noexcept;
+  // Bytes of slot tables in memory.
+  [[nodiscard]] uint64_t memory_bytes() const noexcept;
+  // Bytes of all segment files, present ones.
+  [[nodiscard]] uint64_t file_bytes() const noexcept;
+  [[nodiscard]] std::span<const std::unique_ptr<LogDir>> log_dirs() const noexcept { return dirs_; }
+  // Whether any directory takes new pages; Ok, or why not.
+  [[nodiscard]] Status WritableStatus() const noexcept;
+
+ private:
+  // Where a lane's cursor stood, as far as slot tables and journal tell.
+  struct KnownCursor {
+    uint64_t generation = 0;  // of the slot table that says so; UINT64_MAX: the journal
+    uint32_t segment = 0;
+    uint32_t slot = 0;
+  };
+
+  TensorLog(FileSystem& fs, BufferPool& bounce, const TensorLogOptions& options,
+            SegmentSource& source) noexcept;
+  SlotClass& ClassOf(uint32_t slot_bytes) noexcept;
+  Status StartSegment(SlotClass& slot_class, uint32_t dir) noexcept;
+  void NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) noexcept;
+  uint64_t FreeUnsyncedPuts() noexcept;
+  Status CheckInfo(const SegmentInfo& info) const noexcept;
+  template <class Fn>
+  bool WithSlot(SlotRef slot, Fn&& fn) const noexcept;
+
+  FileSystem& fs_;
+  BufferPool& bounce_;
+  const TensorLogOptions options_;
+  SegmentSource& source_;
+  std::vector<std::unique_ptr<LogDir>> dirs_;
+  SegmentTable table_;
+  std::atomic<uint64_t> capacity_bytes_;
+  std::atomic<bool> replayed_{false};
+  std::map<std::pair<uint32_t, uint32_t>, KnownCursor> cursors_;  // while opening; (class, dir)
+
+  mutable std::mutex classes_mutex_;  // the map; classes stay
+  std::map<uint32_t, std::unique_ptr<SlotClass>> classes_;
+
+  // Held through checkpoints and removals, so that a segment stays while its table is written or it
+  // is synced. Before classes_mutex_.
+  std::mutex checkpoint_mutex_;
+  std::map<uint32_t, uint64_t> table_generations_;  // of each segment's durable slot table
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_TENSORLOG_TENSOR_LOG_H_

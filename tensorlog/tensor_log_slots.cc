@@ -1,0 +1,180 @@
+// What the tensor log does with slots: taking, writing, publishing, reading, evicting.
+#include <algorithm>
+#include <utility>
+
+#include "tensorlog/page_reader.h"
+#include "tensorlog/page_writer.h"
+#include "tensorlog/tensor_log.h"
+
+namespace lamina {
+
+// Calls fn(segment, slot number) if there is such a slot; false if not.
+template <class Fn>
+bool TensorLog::WithSlot(SlotRef slot, Fn&& fn) const noexcept {
+  const SegmentTable::ReadSection section(table_);
+  Segment* const segment = section.Find(slot.segment);
+  return segment != nullptr && slot.slot < segment->slot_count() && fn(*segment, slot.slot);
+}
+
+// ---- Writing -----------------------------------------------------------------------------------
+
+Result<std::vector<SlotRun>> TensorLog::Take(uint64_t page_bytes, size_t count) noexcept {
+  LAMINA_CHECK(replayed_.load(std::memory_order_acquire) && !options_.read_only);
+  if (page_bytes == 0 || page_bytes > (uint64_t{1} << 30)) {
+    return Status::InvalidArgument("a page has 1 byte to 1 GiB, not " + std::to_string(page_bytes));
+  }
+  LAMINA_RETURN_IF_ERROR(WritableStatus());
+  const uint32_t slot_bytes = SlotBytesFor(page_bytes);
+  if (const auto slots = SegmentSlotsFor(slot_bytes, capacity_bytes_.load()); !slots.ok()) {
+    return slots.status();
+  }
+  SlotClass& slot_class = ClassOf(slot_bytes);
+  std::vector<SlotRun> runs;
+  const auto start = [&](uint32_t dir) { return StartSegment(slot_class, dir); };
+  LAMINA_ASSIGN_OR_RETURN(const size_t taken, slot_class.Take(count, start, &runs));
+  if (taken == 0) {
+    return Status::NoSpace("no slot of " + std::to_string(slot_bytes) +
+                           " bytes can be overwritten: all are live, pinned or being written, and "
+                           "no segment may be added");
+  }
+  return runs;
+}
+
+Status TensorLog::WritePages(IoQueue& queue, std::span<PageWrite> pages, const IoLimits& limits,
+                             bool sync, IoTally* tally) noexcept {
+  PageWriter writer(table_, queue, bounce_, limits, tally);
+  Status status = writer.Run(pages);
+  if (!sync) return status;
+  for (Segment* segment : writer.segments()) {
+    Status synced = segment->Sync();
+    if (synced.ok()) continue;
+    for (PageWrite& page : pages) {
+      if (page.slot.segment == segment->id()) page.ok = false;
+    }
+    if (status.ok()) status = std::move(synced);
+  }
+  return status;
+}
+
+void TensorLog::Publish(SlotRef slot, uint64_t tag, uint32_t root,
+                        JournalPosition position) noexcept {
+  const bool known = WithSlot(slot, [&](Segment& segment, uint32_t i) {
+    segment.Publish(i, tag, root, position);
+    return true;
+  });
+  LAMINA_CHECK(known);
+}
+
+void TensorLog::Release(SlotRef slot) noexcept {
+  const bool known = WithSlot(slot, [](Segment& segment, uint32_t i) {
+    segment.Release(i);
+    return true;
+  });
+  LAMINA_CHECK(known);
+}
+
+void TensorLog::Release(const SlotRun& run) noexcept {
+  for (uint32_t i = 0; i < run.count; ++i) Release(run.slot(i));
+}
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+bool TensorLog::Bears(SlotRef slot, uint64_t tag) const noexcept {
+  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    return segment.slot(i).tag() == tag && !segment.absent();
+  });
+}
+
+bool TensorLog::Keeps(SlotRef slot, uint64_t tag) const noexcept {
+  if (!replayed_.load(std::memory_order_acquire)) return true;
+  return WithSlot(slot,
+                  [&](const Segment& segment, uint32_t i) { return segment.slot(i).tag() == tag; });
+}
+
+bool TensorLog::Unproven(SlotRef slot, uint64_t tag) const noexcept {
+  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    // The tag last: if it is the right one now, it was when the bit was read.
+    const bool unproven = segment.slot(i).unproven();
+    return unproven && segment.slot(i).tag() == tag && !segment.absent();
+  });
+}
+
+void TensorLog::MarkProven(SlotRef slot, uint64_t tag) noexcept {
+  (void)WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.MarkProven(i, tag); });
+}
+
+void TensorLog::ReadPages(IoQueue& queue, std::span<PageRead> pages, const IoLimits& limits,
+                          ReadObserver* observer, IoTally* tally) noexcept {
+  PageReader(table_, queue, bounce_, limits, observer, tally).Run(pages);
+}
+
+bool TensorLog::Pin(SlotRef slot, uint64_t tag) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.Pin(i, tag); });
+}
+
+void TensorLog::Unpin(SlotRef slot) noexcept {
+  const bool known = WithSlot(slot, [](Segment& segment, uint32_t i) {
+    segment.Unpin(i);
+    return true;
+  });
+  LAMINA_CHECK(known);
+}
+
+// ---- Eviction and erasure ----------------------------------------------------------------------
+
+bool TensorLog::Condemn(SlotRef slot, uint64_t tag) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.Condemn(i, tag); });
+}
+
+bool TensorLog::Revive(SlotRef slot, uint64_t tag) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.Revive(i, tag); });
+}
+
+bool TensorLog::Free(SlotRef slot, uint64_t tag) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.Free(i, tag); });
+}
+
+uint64_t TensorLog::FreeRoot(uint32_t root) noexcept {
+  uint64_t freed = 0;
+  ForEachSlot([&](Segment& segment, uint32_t i, const Slot& slot) {
+    // The tag first: a slot is given its root before its tag, and if it is given another page after
+    // this, freeing by the old tag does nothing.
+    const uint64_t tag = slot.tag();
+    if (tag != 0 && slot.root() == root && segment.Free(i, tag)) ++freed;
+  });
+  return freed;
+}
+
+bool TensorLog::LoadHeat(SlotRef slot, uint64_t tag, HeatValue* heat) const noexcept {
+  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    for (size_t word = 0; word < kHeatWords; ++word) (*heat)[word] = segment.slot(i).heat(word);
+    return segment.slot(i).tag() == tag;
+  });
+}
+
+bool TensorLog::StoreHeat(SlotRef slot, uint64_t tag, const HeatValue& heat) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) {
+    if (segment.slot(i).tag() != tag) return false;
+    for (size_t word = 0; word < kHeatWords; ++word) segment.slot(i).set_heat(word, heat[word]);
+    return true;
+  });
+}
+
+Status TensorLog::Punch(SlotRef slot) noexcept {
+  Status status;
+  File* file = nullptr;
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  const bool known = WithSlot(slot, [&](Segment& segment, uint32_t i) {
+    file = segment.file();
+    offset = segment.OffsetOf(i);
+    bytes = segment.slot_bytes();
+    return true;
+  });
+  if (!known) return Status::InvalidArgument("there is no such slot to punch");
+  // An absent segment's bytes are out of reach; the caller frees the slot all the same.
+  if (file == nullptr) return Status::IoError("the segment's file is not there");
+  return file->PunchHole(offset, bytes);
+}
+
+}  // namespace lamina
