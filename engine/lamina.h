@@ -220,8 +220,6 @@ struct Options {
   // Size of a memtable, bytes, 64 KiB to 1 GiB. Larger means fewer, larger tables and a longer
   // replay.
   uint64_t memtable_bytes = uint64_t{32} << 20;
-  // Uncompressed size of an SSTable block, 1 KiB to 64 KiB.
-  uint32_t block_bytes = 4096;
   // Size at which compaction cuts its output tables, bytes, 64 KiB to 4 GiB.
   uint64_t table_bytes = uint64_t{64} << 20;
   // A checkpoint (flush) is made at the latest after so many bytes of log, or after so many seconds

@@ -1,0 +1,306 @@
+// Checkpoints: memtables become a run, slot tables are saved, and the journal may be forgotten up
+// to here.
+//
+// The order is what makes it safe (DESIGN: tensor log and journal):
+//   1. Freeze the active memtable and fix the journal position C, in one step with respect to
+//      publication: at or below every put in progress, and below nothing that is not in a frozen
+//      memtable.
+//   2. Write and sync the tables of the frozen memtables.
+//   3. Save the slot tables of dirty segments; slots put at or above C are saved as free, since the
+//      replay from C brings them back.
+//   4. Sync payloads, journal, directory.
+//   5. Commit one manifest edit with all of it.
+//   6. Only then forget: replaced slot tables, memtables, journal files below the previous C.
+#include <algorithm>
+#include <utility>
+
+#include "compaction/run_iterator.h"
+#include "engine/index/merging_iterator.h"
+#include "engine/index/table_builder.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+
+// Frozen memtables at which writers wait for a flush.
+inline constexpr uint64_t kMaxFrozenMemtables = 2;
+// How long a put waits for memtable room before it is rejected.
+inline constexpr auto kMaxStall = std::chrono::seconds(10);
+
+struct Store::Impl::CheckpointPlan {
+  bool closing = false;
+  JournalPosition position;
+  std::vector<std::shared_ptr<Memtable>> memtables;  // newest first
+  std::vector<RootRecord> roots;
+  uint64_t generation = 0;  // of the slot tables
+  std::vector<TableMeta> tables;
+  std::vector<SavedSlotTable> slot_tables;
+};
+
+// Walks frozen memtables as one, newest first, and drops what is dead.
+class FlushIterator {
+ public:
+  FlushIterator(const std::vector<std::shared_ptr<Memtable>>& memtables, const TensorLog& log)
+      : log_(log) {
+    std::vector<std::unique_ptr<EntryIterator>> sources;
+    for (const auto& memtable : memtables) sources.push_back(memtable->NewIterator());
+    merged_ = std::make_unique<MergingIterator>(std::move(sources));
+    merged_->SeekToFirst();
+    SkipDead();
+  }
+  [[nodiscard]] bool Valid() const noexcept { return merged_->Valid(); }
+  void Next() noexcept {
+    merged_->Next();
+    SkipDead();
+  }
+  [[nodiscard]] StemKey key() const noexcept { return merged_->key(); }
+  [[nodiscard]] const Entry& entry() const noexcept { return merged_->entry(); }
+  [[nodiscard]] uint64_t dropped() const noexcept { return dropped_; }
+
+ private:
+  void SkipDead() noexcept {
+    for (; merged_->Valid(); merged_->Next()) {
+      const Entry& entry = merged_->entry();
+      if (log_.Keeps(entry.slot, entry.tag(merged_->key().fingerprints.back()))) return;
+      ++dropped_;
+    }
+  }
+  const TensorLog& log_;
+  std::unique_ptr<MergingIterator> merged_;
+  uint64_t dropped_ = 0;
+};
+
+// ---- Memtables
+// ---------------------------------------------------------------------------------------
+
+void Store::Impl::InstallView(const std::function<void(View*)>& change) noexcept {
+  std::lock_guard lock(view_mutex_);
+  auto next = std::make_shared<View>(*view_);
+  change(next.get());
+  frozen_memtables_.store(next->frozen.size(), std::memory_order_release);
+  view_ = std::move(next);
+}
+
+void Store::Impl::FreezeActive() noexcept {
+  InstallView([&](View* view) {
+    view->active->Freeze();
+    view->frozen.insert(view->frozen.begin(), view->active);
+    view->active = NewMemtable();
+  });
+}
+
+std::shared_ptr<Memtable> Store::Impl::NewMemtable() const noexcept {
+  // A page takes about 80 bytes with its share of the hash table.
+  constexpr uint64_t kBytesPerPage = 80;
+  return std::make_shared<Memtable>(static_cast<size_t>(memtable_bytes_ / kBytesPerPage));
+}
+
+Status Store::Impl::MakeMemtableRoom() noexcept {
+  const auto full = [&] { return CurrentView()->active->bytes() >= memtable_bytes_; };
+  const auto deadline = Scheduler::Clock::now() + kMaxStall;
+  while (full()) {
+    {
+      std::lock_guard lock(publish_mutex_);
+      if (!full()) break;
+      if (frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables) {
+        FreezeActive();
+        break;
+      }
+    }
+    WakeCheckpoint();
+    LAMINA_RETURN_IF_ERROR(scheduler_->WaitForRoom(
+        WorkClass::kFlush,
+        [&] { return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables; },
+        deadline));
+  }
+  if (frozen_memtables_.load(std::memory_order_acquire) > 0 ||
+      bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_)
+    WakeCheckpoint();
+  return Status::Ok();
+}
+
+// ---- A checkpoint
+// ------------------------------------------------------------------------------------
+
+void Store::Impl::FreezeForCheckpoint(CheckpointPlan* plan) noexcept {
+  std::lock_guard lock(publish_mutex_);
+  dirty_.store(false, std::memory_order_release);
+  bytes_since_checkpoint_.store(0, std::memory_order_relaxed);
+  if (!CurrentView()->active->empty()) FreezeActive();
+  plan->position = journal_->LowWater();
+  plan->memtables = CurrentView()->frozen;
+  plan->roots = roots_.Records();
+}
+
+TableBuilderOptions Store::Impl::NewTableOptions(double filter_bits) noexcept {
+  TableBuilderOptions how;
+  {
+    std::lock_guard lock(manifest_mutex_);
+    how.number = manifest_->TakeFileNumber();
+  }
+  how.filter_bits_per_key = filter_bits;
+  how.store_id = store_id_.high;
+  how.job_id = how.number;
+  how.shape = TargetShape().ToString();
+  return how;
+}
+
+Status Store::Impl::WriteTables(CheckpointPlan* plan) noexcept {
+  if (plan->memtables.empty()) return Status::Ok();
+  uint64_t entries = 0;
+  for (const auto& memtable : plan->memtables) entries += memtable->entry_count();
+  const double filter_bits = FilterBitsFor(entries, {});
+  FlushIterator source(plan->memtables, *log_);
+  while (source.Valid()) {
+    TableBuilderOptions how = NewTableOptions(filter_bits);
+    LAMINA_ASSIGN_OR_RETURN(
+        auto builder, TableBuilder::Create(fs_.get(), TablePath(directory_, how.number), how));
+    for (; source.Valid() && builder->data_bytes() < options_.table_bytes; source.Next())
+      LAMINA_RETURN_IF_ERROR(builder->Add(source.key(), source.entry()));
+    if (!source.Valid()) builder->AddDropped(source.dropped());
+    LAMINA_ASSIGN_OR_RETURN(TableMeta meta, builder->Finish());
+    StoreCounters::Add(counters_.tables_written, 1);
+    StoreCounters::Add(counters_.table_bytes_written, meta.file_bytes);
+    plan->tables.push_back(std::move(meta));
+  }
+  return Status::Ok();
+}
+
+Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
+  std::lock_guard lock(manifest_mutex_);
+  ManifestEdit edit;
+  edit.checkpoint = plan->position;
+  for (const RootRecord& root : plan->roots) {
+    const auto known = manifest_->state().roots.find(root.name);
+    if (known == manifest_->state().roots.end() || known->second != root)
+      edit.roots.push_back(root);
+  }
+  for (const SavedSlotTable& saved : plan->slot_tables)
+    edit.slot_tables.emplace_back(saved.segment, saved.generation);
+  if (!plan->tables.empty()) {
+    Run& run = edit.tree.add_runs.emplace_back();
+    run.id = manifest_->state().next_run_id;
+    run.oldest_flush = run.newest_flush = manifest_->state().next_flush;
+    run.tables = plan->tables;
+    run.Summarize();
+    edit.next_run_id = run.id + 1;
+    edit.next_flush = run.newest_flush + 1;
+  }
+  if (plan->closing) edit.clean_close = true;
+  LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+
+  log_->CheckpointDone(plan->position, plan->slot_tables);
+  const TreePtr tree = manifest_->state().tree;
+  auto runs = tables_->OpenRuns(*tree);
+  InstallView([&](View* view) {
+    view->tree = tree;
+    view->runs = std::move(runs);
+    // Those frozen since stay; the plan's are the oldest.
+    view->frozen.resize(view->frozen.size() - plan->memtables.size());
+  });
+  return Status::Ok();
+}
+
+// Steps 2 to 4: everything that the edit will name is on stable storage.
+Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
+  LAMINA_RETURN_IF_ERROR(WriteTables(plan));
+  LAMINA_ASSIGN_OR_RETURN(plan->slot_tables,
+                          log_->SaveSlotTables(plan->position, plan->generation, plan->closing));
+  for (const SavedSlotTable& saved : plan->slot_tables)
+    StoreCounters::Add(counters_.slot_table_bytes_written, saved.file_bytes);
+  LAMINA_RETURN_IF_ERROR(log_->SyncPayloads());
+  LAMINA_RETURN_IF_ERROR(journal_->Sync());
+  return fs_->SyncDirectory(directory_);
+}
+
+Status Store::Impl::RunCheckpoint(bool closing) noexcept {
+  std::lock_guard lock(checkpoint_mutex_);
+  CheckpointPlan plan;
+  plan.closing = closing;
+  FreezeForCheckpoint(&plan);
+  {
+    std::lock_guard manifest_lock(manifest_mutex_);
+    LAMINA_RETURN_IF_ERROR(manifest_->status());
+    plan.generation = manifest_->TakeFileNumber();
+  }
+  if (Status status = PrepareCheckpoint(&plan); !status.ok()) {
+    // Nobody knows these tables. Once the edit was tried they stay, since it may have reached the
+    // disk.
+    for (const TableMeta& table : plan.tables)
+      (void)fs_->Remove(TablePath(directory_, table.number));
+    return status;
+  }
+  LAMINA_RETURN_IF_ERROR(CommitCheckpoint(&plan));
+  scheduler_->NotifyRoom();
+  scheduler_->Wake(WorkClass::kCompaction);
+  // One checkpoint late: a manifest whose last record is lost still finds its journal.
+  const Status deleted = journal_->DeleteBelow(previous_checkpoint_);
+  previous_checkpoint_ = plan.position;
+  return deleted;
+}
+
+Status Store::Impl::Checkpoint(bool closing) noexcept {
+  Status status = RunCheckpoint(closing);
+  StoreCounters::Add(status.ok() ? counters_.checkpoints : counters_.checkpoint_failures, 1);
+  if (!status.ok()) dirty_.store(true, std::memory_order_release);
+  return status;
+}
+
+Status Store::Impl::Flush() noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  StoreCounters::Add(counters_.flushes, 1);
+  // With nothing new there may still be a checkpoint under way that is not durable yet: wait for
+  // it.
+  if (!dirty_.load(std::memory_order_acquire)) {
+    std::lock_guard lock(checkpoint_mutex_);
+    if (!dirty_.load(std::memory_order_acquire)) return Status::Ok();
+  }
+  return Checkpoint(false);
+}
+
+// ---- In the background
+// -------------------------------------------------------------------------------
+
+class CheckpointTask final : public BackgroundTask {
+ public:
+  explicit CheckpointTask(Store::Impl& store) noexcept : store_(store) {}
+  Result<Progress> Step() noexcept override {
+    LAMINA_RETURN_IF_ERROR(store_.Checkpoint(false));
+    return Progress::kDone;
+  }
+  void Cancel() noexcept override {}
+
+ private:
+  Store::Impl& store_;
+};
+
+// A checkpoint that failed halts its class, so that a full disk is not hammered. It is tried again
+// when someone asks for it and a while has passed: the store resumes by itself.
+void Store::Impl::WakeCheckpoint() noexcept {
+  constexpr auto kRetryAfter = std::chrono::seconds(1);
+  if (!scheduler_->error(WorkClass::kFlush).ok()) {
+    std::lock_guard lock(notes_mutex_);
+    const auto now = Scheduler::Clock::now();
+    if (now - last_retry_ < kRetryAfter) return;
+    last_retry_ = now;
+    scheduler_->ClearError(WorkClass::kFlush);
+    scheduler_->ClearError(WorkClass::kCompaction);
+  }
+  flush_wanted_.store(true, std::memory_order_release);
+  scheduler_->Wake(WorkClass::kFlush);
+}
+
+std::unique_ptr<BackgroundTask> Store::Impl::NextCheckpoint() noexcept {
+  if (!flush_wanted_.exchange(false, std::memory_order_acq_rel)) return nullptr;
+  return std::make_unique<CheckpointTask>(*this);
+}
+
+void Store::Impl::RunTimer() noexcept {
+  std::unique_lock lock(timer_mutex_);
+  const auto period = std::chrono::seconds(options_.checkpoint_seconds);
+  while (!timer_wake_.wait_for(lock, period, [&] { return closing_.load(); })) {
+    if (dirty_.load(std::memory_order_acquire)) WakeCheckpoint();
+  }
+}
+
+}  // namespace lamina

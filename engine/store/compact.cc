@@ -1,0 +1,213 @@
+// Compaction: what the picker says is next, carried out in the background, and installed.
+#include <algorithm>
+#include <utility>
+
+#include "compaction/job.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+namespace {
+
+// Input bytes of one step: how long a flush may have to wait for a merge.
+constexpr uint64_t kStepBytes = uint64_t{4} << 20;
+constexpr uint32_t kDefaultSizeRatio = 10;
+constexpr double kDefaultFilterBits = 10;
+
+// Entries count only if their slots bear their tags.
+class LogOracle final : public SlotOracle {
+ public:
+  explicit LogOracle(const TensorLog& log) noexcept : log_(log) {}
+  [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept override {
+    return log_.Keeps(slot, tag);
+  }
+
+ private:
+  const TensorLog& log_;
+};
+
+}  // namespace
+
+Shape Store::Impl::TargetShape() const noexcept {
+  const uint32_t ratio = options_.size_ratio == 0 ? kDefaultSizeRatio : options_.size_ratio;
+  switch (options_.compaction) {
+    case Options::Compaction::kLeveling:
+      return Shape::Leveling(ratio);
+    case Options::Compaction::kTiering:
+      return Shape::Tiering(ratio);
+    case Options::Compaction::kAuto:
+    case Options::Compaction::kLazy:
+      break;
+  }
+  return Shape::Lazy(ratio);
+}
+
+PickerOptions Store::Impl::PickOptions() const noexcept {
+  // What a full memtable holds, with its share of nodes and hash table.
+  constexpr double kMemtableBytesPerEntry = 88;
+  PickerOptions options;
+  options.batch_entries =
+      std::max(1.0, static_cast<double>(memtable_bytes_) / kMemtableBytesPerEntry);
+  return options;
+}
+
+double Store::Impl::FilterBitsFor(uint64_t, const std::vector<RunPtr>&) noexcept {
+  return options_.filter_bits < 0 ? kDefaultFilterBits : options_.filter_bits;
+}
+
+// One job. Its inputs are claimed until it is destroyed.
+class CompactionTask final : public BackgroundTask {
+ public:
+  CompactionTask(Store::Impl& store, Job job) noexcept
+      : store_(store), oracle_(*store.log_), job_(std::move(job)) {
+    if (job_.kind != Job::Kind::kMove) merge_ = std::make_unique<MergeJob>(job_, MergeOptions());
+  }
+  ~CompactionTask() override { Unclaim(); }
+
+  Result<Progress> Step() noexcept override {
+    if (merge_ != nullptr) {
+      LAMINA_ASSIGN_OR_RETURN(const bool done, merge_->Step(kStepBytes));
+      if (!done) return Progress::kMore;
+    }
+    LAMINA_RETURN_IF_ERROR(Install());
+    return Progress::kDone;
+  }
+
+  void Cancel() noexcept override {
+    if (merge_ != nullptr) merge_->Cancel();
+    Unclaim();
+  }
+
+  [[nodiscard]] uint32_t rank() const noexcept override { return job_.target_level; }
+
+ private:
+  MergeJobOptions MergeOptions() noexcept {
+    MergeJobOptions options;
+    options.file_system = store_.fs_.get();
+    options.directory = store_.directory_;
+    options.new_table = [this] {
+      std::lock_guard lock(store_.manifest_mutex_);
+      const uint64_t number = store_.manifest_->TakeFileNumber();
+      return MergeJobOptions::NewTable{number, TablePath(store_.directory_, number)};
+    };
+    options.open_table = [this](const TableMeta& meta) { return store_.tables_->Get(meta); };
+    options.slots = &oracle_;
+    options.table_bytes = store_.options_.table_bytes;
+    options.filter_bits_per_key = [this] {
+      std::vector<RunPtr> leaving;
+      for (const JobInput& input : job_.inputs) leaving.push_back(input.run);
+      return store_.FilterBitsFor(job_.input_entries(), leaving);
+    };
+    options.store_id = store_.store_id_.high;
+    options.shape = store_.TargetShape().ToString();
+    options.on_damage = [this](const Status& damage) {
+      StoreCounters::Add(store_.counters_.index_damage, 1);
+      store_.NoteBackgroundError(damage);
+    };
+    return options;
+  }
+
+  Status Install() noexcept {
+    std::vector<TableMeta> outputs;
+    if (merge_ != nullptr) outputs = merge_->outputs();
+    {
+      std::lock_guard lock(store_.manifest_mutex_);
+      ManifestEdit edit;
+      const RunId run = store_.manifest_->state().next_run_id;
+      edit.tree = EditFor(job_, run, outputs);
+      edit.next_run_id = run + 1;
+      if (merge_ != nullptr) merge_->Commit();  // once tried, the edit may be on disk
+      LAMINA_RETURN_IF_ERROR(store_.manifest_->Commit(edit));
+      store_.InstallTree();
+      UnclaimLocked();
+    }
+    Count(outputs.size());
+    if (merge_ != nullptr) RemoveInputs();
+    store_.scheduler_->NotifyRoom();
+    return Status::Ok();
+  }
+
+  void RemoveInputs() noexcept {
+    for (const JobInput& input : job_.inputs) {
+      for (const TableMeta& table : input.tables()) {
+        const Status removed = store_.tables_->Remove(table.number);
+        if (!removed.ok()) store_.NoteBackgroundError(removed);
+      }
+    }
+  }
+
+  void Count(size_t tables) noexcept {
+    StoreCounters& counters = store_.counters_;
+    if (merge_ == nullptr) {
+      StoreCounters::Add(counters.compaction_moves, 1);
+      return;
+    }
+    const MergeJobStats& stats = merge_->stats();
+    StoreCounters::Add(counters.compactions, 1);
+    StoreCounters::Add(counters.tables_written, tables);
+    for (const auto& level : stats.bytes_read)
+      StoreCounters::Add(counters.compaction_bytes_read, level.bytes);
+    StoreCounters::Add(counters.compaction_bytes_written, stats.bytes_written);
+    StoreCounters::Add(counters.compaction_entries_copied, stats.entries_written);
+    StoreCounters::Add(counters.compaction_entries_dropped,
+                       stats.entries_dead + stats.entries_duplicate);
+  }
+
+  void UnclaimLocked() noexcept {
+    if (claimed_) store_.jobs_in_flight_.Remove(job_);
+    claimed_ = false;
+  }
+  void Unclaim() noexcept {
+    std::lock_guard lock(store_.manifest_mutex_);
+    UnclaimLocked();
+  }
+
+  Store::Impl& store_;
+  const LogOracle oracle_;
+  const Job job_;
+  std::unique_ptr<MergeJob> merge_;
+  bool claimed_ = true;
+};
+
+// Under manifest_mutex_, after a commit that changed the tree.
+void Store::Impl::InstallTree() noexcept {
+  const TreePtr tree = manifest_->state().tree;
+  auto runs = tables_->OpenRuns(*tree);
+  InstallView([&](View* view) {
+    view->tree = tree;
+    view->runs = std::move(runs);
+  });
+}
+
+std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
+  std::lock_guard lock(manifest_mutex_);
+  if (!manifest_->status().ok()) return nullptr;
+  const Tree& tree = *manifest_->state().tree;
+  const Shape shape = TargetShape();
+  std::optional<Job> job = full_compaction_wanted_
+                               ? PickFull(tree, shape, PickOptions(), jobs_in_flight_)
+                               : PickCompaction(tree, shape, PickOptions(), jobs_in_flight_);
+  if (!job) return nullptr;
+  full_compaction_wanted_ = false;
+  jobs_in_flight_.Add(*job);
+  return std::make_unique<CompactionTask>(*this, std::move(*job));
+}
+
+Status Store::Impl::CompactAll() noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  constexpr auto kPatience = std::chrono::hours(24);
+  {
+    std::lock_guard lock(manifest_mutex_);
+    full_compaction_wanted_ = manifest_->state().tree->run_count() > 0;
+  }
+  scheduler_->Wake(WorkClass::kCompaction);
+  return scheduler_->WaitIdle(Scheduler::Clock::now() + kPatience);
+}
+
+void Store::Impl::NoteBackgroundError(const Status& status) noexcept {
+  std::lock_guard lock(notes_mutex_);
+  last_background_error_ = status.ToString();
+}
+
+}  // namespace lamina

@@ -1,0 +1,64 @@
+// What the store counts. Each field only grows; relaxed order, so each is exact by itself and sums
+// over fields are approximate while calls run.
+#ifndef LAMINA_ENGINE_STORE_COUNTERS_H_
+#define LAMINA_ENGINE_STORE_COUNTERS_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace lamina {
+
+struct StoreCounters {
+  using Counter = std::atomic<uint64_t>;
+
+  // Calls.
+  Counter probes{0}, puts{0}, gets{0}, touches{0}, erases{0}, root_erases{0}, flushes{0};
+
+  // Pages asked for by probes and gets, by outcome.
+  Counter pages_probed{0}, pages_probed_present{0};
+  Counter pages_got{0}, bytes_got{0};
+  Counter misses_absent{0};      // no entry whose slot bears its tag
+  Counter misses_wrong_size{0};  // stored under another length than was asked for
+  Counter misses_io_error{0};
+  Counter misses_checksum{0};  // read twice, wrong twice; the slot was freed
+  Counter misses_gone{0};      // overwritten between locating and reading
+
+  // What was met on the way.
+  Counter checksum_failures{0};  // reads whose bytes were not the page's
+  Counter reread_successes{0};   // of these, second reads that were right
+  Counter unproven_verified{0};  // pages of the journal's tail whose payload was found right
+  Counter index_damage{0};       // blocks or tables of the index that did not verify
+  Counter guard_mismatches{0};   // two paths with one fingerprint
+
+  // Pages given to puts, by outcome.
+  Counter pages_put{0}, bytes_put{0};
+  Counter pages_already_present{0};
+  Counter duplicates_lost{0};  // another put of the same page was faster
+  Counter rejected_no_space{0};
+  Counter rejected_io_error{0};
+  Counter rejected_stalled{0};  // no memtable room within the bound
+  Counter rejected_erased{0};   // the page or its root was being erased
+  Counter rejected_follows{0};  // behind a rejected page of the same put
+
+  // Device traffic of tensors.
+  Counter read_requests{0}, read_bytes{0};
+  Counter write_requests{0}, write_bytes{0};
+  Counter bounced_bytes{0};  // copied once, because the caller's buffers were not aligned
+
+  // Upkeep.
+  Counter checkpoints{0}, checkpoint_failures{0};
+  Counter tables_written{0}, table_bytes_written{0};
+  Counter slot_table_bytes_written{0};
+  Counter orphan_slots_freed{0};
+  Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},
+      compaction_bytes_written{0};
+  Counter compaction_entries_copied{0}, compaction_entries_dropped{0};
+
+  static void Add(Counter& counter, uint64_t n) noexcept {
+    if (n != 0) counter.fetch_add(n, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_COUNTERS_H_

@@ -1,0 +1,164 @@
+#include "engine/store/locate.h"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/index/block_fetch.h"
+
+namespace lamina {
+
+Locator::Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
+                 StoreCounters& counters) noexcept
+    : view_(view), log_(log), cache_(cache), queues_(queues), counters_(counters) {}
+
+bool Locator::Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept {
+  if (entry.guard != path.guard(page)) {
+    StoreCounters::Add(counters_.guard_mismatches, 1);
+    return false;
+  }
+  return log_.Bears(entry.slot, entry.tag(path.fingerprints[page]));
+}
+
+void Locator::SplitIntoStems(const Path::Impl& path, size_t first, size_t count) noexcept {
+  stems_.clear();
+  for (size_t page = first; page < first + count;) {
+    const size_t begin = path.stem_begin(page);
+    const size_t end = std::min(first + count, path.stem_end(page));
+    Stem& stem = stems_.emplace_back();
+    stem.begin = begin;
+    stem.lookup.anchor = path.anchor(page);
+    stem.lookup.fingerprints = std::span(path.fingerprints).subspan(begin, end - begin);
+    stem.lookup.first = static_cast<uint32_t>(page - begin);
+    stem.lookup.end = static_cast<uint32_t>(end - begin);
+    page = end;
+  }
+}
+
+uint32_t Locator::NextMissing(const Path::Impl& path, const Stem& stem,
+                              uint32_t from) const noexcept {
+  while (from < stem.lookup.end && path.locations[stem.begin + from].found) ++from;
+  return from;
+}
+
+void Locator::Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& found) noexcept {
+  const size_t page = stem_begin + found.page;
+  Location& location = path.locations[page];
+  if (location.found || !Counts(path, page, found.entry)) return;
+  location.entry = found.entry;
+  location.found = true;
+}
+
+void Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
+  for (size_t page = first; page < first + count; ++page) {
+    Location& location = path.locations[page];
+    location.found = location.found && Counts(path, page, location.entry);
+  }
+  SplitIntoStems(path, first, count);
+  for (const Stem& stem : stems_) FindInMemtables(path, stem);
+  if (view_.runs.empty()) return;
+  FetchBlocks(path);
+  for (size_t i = 0; i < stems_.size(); ++i) {
+    if (!FindInRuns(path, stems_[i], i, stop_at_miss)) return;
+  }
+}
+
+void Locator::FindInMemtables(Path::Impl& path, const Stem& stem) noexcept {
+  const auto find_in = [&](const Memtable& memtable) {
+    StemLookup lookup = stem.lookup;
+    lookup.first = NextMissing(path, stem, lookup.first);
+    if (lookup.first == lookup.end || memtable.empty()) return;
+    found_.clear();
+    memtable.Find(lookup, &found_);
+    for (const FoundEntry& found : found_) Accept(path, stem.begin, found);
+  };
+  find_in(*view_.active);
+  for (const auto& memtable : view_.frozen) find_in(*memtable);
+}
+
+// What each stem's first missing page will ask for. Later pages of a stem mostly lie in the same
+// blocks; where they do not, they are read when their turn comes.
+void Locator::FetchBlocks(Path::Impl& path) noexcept {
+  fetched_.assign(stems_.size(), {});
+  if (cache_ == nullptr) return;
+  bool missing = false;
+  std::vector<uint64_t> offsets;
+  for (size_t i = 0; i < stems_.size(); ++i) {
+    const Stem& stem = stems_[i];
+    const uint32_t page = NextMissing(path, stem, stem.lookup.first);
+    if (page == stem.lookup.end) continue;
+    for (const OpenRun& run : view_.runs) {
+      const Table* table = run.TableFor(stem.lookup.key(page));
+      if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
+      StemLookup lookup = stem.lookup;
+      lookup.first = page;
+      offsets.clear();
+      const bool all_known = table->BlocksFor(lookup, &offsets);
+      if (all_known && offsets.empty()) continue;
+      missing = true;
+      fetched_[i].push_back({table, lookup});
+    }
+  }
+  if (!missing) return;
+  auto queue = queues_.Acquire();
+  if (!queue.ok()) return;  // no matter: blocks are then read one by one
+  BlockFetcher fetcher(cache_);
+  for (auto& lookups : fetched_) {
+    for (TableLookup& want : lookups) fetcher.Add(want.table, &want.lookup);
+  }
+  fetcher.Run(queue->get());
+}
+
+bool Locator::FindInRuns(Path::Impl& path, const Stem& stem, size_t stem_index,
+                         bool stop_at_miss) noexcept {
+  for (uint32_t page = NextMissing(path, stem, stem.lookup.first); page < stem.lookup.end;
+       page = NextMissing(path, stem, page)) {
+    for (const OpenRun& run : view_.runs) {
+      const Table* table = run.TableFor(stem.lookup.key(page));
+      if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
+      FindInTable(path, stem, stem_index, *table, page);
+      if (path.locations[stem.begin + page].found) break;
+    }
+    if (path.locations[stem.begin + page].found) continue;
+    if (stop_at_miss) return false;
+    ++page;
+  }
+  return true;
+}
+
+void Locator::FindInTable(Path::Impl& path, const Stem& stem, size_t stem_index, const Table& table,
+                          uint32_t page) noexcept {
+  StemLookup own = stem.lookup;
+  StemLookup* lookup = &own;
+  for (TableLookup& fetched : fetched_[stem_index]) {
+    if (fetched.table == &table) lookup = &fetched.lookup;
+  }
+  lookup->first = page;
+  found_.clear();
+  const Status status = table.Find(lookup, &found_);
+  if (!status.ok()) StoreCounters::Add(counters_.index_damage, 1);
+  for (const FoundEntry& found : found_) Accept(path, stem.begin, found);
+}
+
+Status Locator::AllEntries(const Path::Impl& path, size_t page,
+                           std::vector<Entry>* entries) noexcept {
+  SplitIntoStems(path, page, 1);
+  StemLookup lookup = stems_.front().lookup;
+  found_.clear();
+  view_.active->Find(lookup, &found_);
+  for (const auto& memtable : view_.frozen) memtable->Find(lookup, &found_);
+  for (const OpenRun& run : view_.runs) {
+    const size_t index = run.IndexFor(lookup.key(lookup.first));
+    if (index == run.tables.size()) continue;
+    const Table* table = run.tables[index].get();
+    if (table == nullptr) {
+      return Status::IoError("table " + std::to_string(run.run->tables[index].number) +
+                             " of the index could not be opened, and may name the page");
+    }
+    if (!table->MayContain(lookup.page_key(lookup.first))) continue;
+    LAMINA_RETURN_IF_ERROR(table->Find(&lookup, &found_));
+  }
+  for (const FoundEntry& found : found_) entries->push_back(found.entry);
+  return Status::Ok();
+}
+
+}  // namespace lamina

@@ -1,0 +1,77 @@
+// Finds where the pages of a path lie.
+//
+// Take the first page not yet found, ask each source for it, newest first (memtables directly, runs
+// through their filters), and where it may be, seek and walk while the source's keys follow the
+// path; repeat from the next page not found. An entry counts only if its slot bears its tag, and
+// any that counts is right, since pages are immutable: there is no "newest wins".
+//
+// What is not in memory is fetched first, over all stems and runs together, so that a cold path
+// costs one or two device latencies and not one for each stem.
+#ifndef LAMINA_ENGINE_STORE_LOCATE_H_
+#define LAMINA_ENGINE_STORE_LOCATE_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/index/stem_key.h"
+#include "engine/io/queue_pool.h"
+#include "engine/store/counters.h"
+#include "engine/store/path.h"
+#include "engine/store/view.h"
+#include "tensorlog/tensor_log.h"
+
+namespace lamina {
+
+// For one call on one path; used by one thread.
+class Locator {
+ public:
+  // `cache` may be null: blocks are then not fetched ahead. All outlive the locator.
+  Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
+          StoreCounters& counters) noexcept;
+
+  // Brings path.locations[first, first + count) up to date. With `stop_at_miss`, pages behind the
+  // first missing one are left as they are. Damage in the index is counted and makes pages missing.
+  void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
+
+  // Appends every entry of a page in any source, whether it counts or not. An index block that
+  // cannot be read is an error here: what it holds is not known.
+  Status AllEntries(const Path::Impl& path, size_t page, std::vector<Entry>* entries) noexcept;
+
+ private:
+  // The pages [first, end) of the path that lie in one stem.
+  struct Stem {
+    size_t begin = 0;   // the stem's first page on the path
+    StemLookup lookup;  // pages count from `begin`
+  };
+  struct TableLookup {
+    const Table* table;
+    StemLookup lookup;
+  };
+
+  void SplitIntoStems(const Path::Impl& path, size_t first, size_t count) noexcept;
+  void FetchBlocks(Path::Impl& path) noexcept;
+  void FindInMemtables(Path::Impl& path, const Stem& stem) noexcept;
+  bool FindInRuns(Path::Impl& path, const Stem& stem, size_t stem_index,
+                  bool stop_at_miss) noexcept;
+  void FindInTable(Path::Impl& path, const Stem& stem, size_t stem_index, const Table& table,
+                   uint32_t page) noexcept;
+  void Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& found) noexcept;
+  [[nodiscard]] bool Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept;
+  // First page of [from, stem.lookup.end) that is not located, or end.
+  [[nodiscard]] uint32_t NextMissing(const Path::Impl& path, const Stem& stem,
+                                     uint32_t from) const noexcept;
+
+  const View& view_;
+  const TensorLog& log_;
+  BlockCache* const cache_;
+  QueuePool& queues_;
+  StoreCounters& counters_;
+  std::vector<Stem> stems_;
+  std::vector<std::vector<TableLookup>> fetched_;  // by stem: lookups that own fetched blocks
+  std::vector<FoundEntry> found_;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_LOCATE_H_

@@ -1,0 +1,412 @@
+// Opening, creating and closing a store.
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <random>
+#include <utility>
+
+#include "engine/io/posix_file_system.h"
+#include "engine/store/recovery.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+namespace {
+
+constexpr char kLockFileName[] = "LOCK";
+constexpr char kDefaultLogDir[] = "log";
+constexpr size_t kMaxIdleQueues = 16;
+
+Status FillRandom(uint64_t seed, std::span<std::byte> out) {
+  if (seed != 0) {
+    std::mt19937_64 random(seed);
+    for (std::byte& byte : out) byte = static_cast<std::byte>(random());
+    return Status::Ok();
+  }
+  for (size_t filled = 0; filled < out.size();) {
+    const ssize_t n = getrandom(out.data() + filled, out.size() - filled, 0);
+    if (n > 0) {
+      filled += static_cast<size_t>(n);
+    } else if (errno != EINTR) {
+      return Status::IoError(std::string("cannot get random bytes for a new store: ") +
+                             std::strerror(errno));
+    }
+  }
+  return Status::Ok();
+}
+
+// What a creation that was cut off may have left in a directory that holds no store yet.
+bool MayBeLeftover(std::string_view name) {
+  uint64_t number = 0;
+  return name == kLockFileName || name == kDefaultLogDir || name == "CURRENT.tmp" ||
+         ParseManifestFileName(name, &number);
+}
+
+}  // namespace
+
+Store::Impl::Impl(std::string directory, const Options& options,
+                  StoreEnvironment environment) noexcept
+    : directory_(std::move(directory)),
+      options_(options),
+      environment_(std::move(environment)),
+      fs_(std::move(environment_.file_system)) {}
+
+Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
+                                                       const Options& options,
+                                                       StoreEnvironment environment) noexcept {
+  if (directory.empty()) return Status::InvalidArgument("open: the directory's name is empty");
+  LAMINA_RETURN_IF_ERROR(options.Validate());
+  std::string name = directory;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  std::unique_ptr<Impl> store(new Impl(std::move(name), options, std::move(environment)));
+  if (Status status = store->OpenAll(); !status.ok()) {
+    store->AbandonOpen();
+    return status;
+  }
+  return store;
+}
+
+Status Store::Impl::OpenAll() noexcept {
+  if (fs_ == nullptr) {
+    LAMINA_ASSIGN_OR_RETURN(fs_, PosixFileSystem::Create({options_.io, options_.require_io_uring,
+                                                          options_.io_threads}));
+  }
+  LAMINA_RETURN_IF_ERROR(FillRandom(0, std::as_writable_bytes(std::span(&instance_, 1))));
+  LAMINA_RETURN_IF_ERROR(OpenDirectory());
+  LAMINA_RETURN_IF_ERROR(OpenStore());
+  return Status::Ok();
+}
+
+// After a failed open: nothing of a store that did not exist before stays.
+void Store::Impl::AbandonOpen() noexcept {
+  abandoned_ = true;
+  if (!created_) return;
+  scheduler_.reset();
+  journal_.reset();
+  log_.reset();
+  manifest_.reset();
+  const auto remove = [&](const std::string& path) { (void)fs_->Remove(path); };
+  remove(directory_ + "/" + kCurrentFileName);
+  const auto names = fs_->List(directory_);
+  for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+    uint64_t number = 0;
+    if (MayBeLeftover(name) || ParseJournalFileName(name, &number) ||
+        ParseTableFileName(name, &number)) {
+      if (name == kDefaultLogDir) remove(directory_ + "/" + name + "/" + kLogDirMarkerName);
+      remove(directory_ + "/" + name);
+    }
+  }
+  if (created_directory_) remove(directory_);
+}
+
+Status Store::Impl::OpenDirectory() noexcept {
+  LAMINA_ASSIGN_OR_RETURN(const bool exists, fs_->Exists(directory_));
+  if (!exists) {
+    if (!options_.create_if_missing) {
+      return Status::InvalidArgument(directory_ +
+                                     ": does not exist, and create_if_missing is false");
+    }
+    LAMINA_RETURN_IF_ERROR(fs_->MakeDirectory(directory_));
+    created_directory_ = created_ = true;
+  }
+  LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory_));
+  const bool is_store = std::find(names.begin(), names.end(), kCurrentFileName) != names.end();
+  if (!is_store) {
+    for (const std::string& name : names) {
+      if (MayBeLeftover(name)) continue;
+      return Status::InvalidArgument(directory_ + ": holds no store and is not empty (there is '" +
+                                     name + "'); name an empty or a new directory");
+    }
+    if (!options_.create_if_missing) {
+      return Status::InvalidArgument(directory_ +
+                                     ": holds no store, and create_if_missing is false");
+    }
+  }
+  LAMINA_ASSIGN_OR_RETURN(lock_, fs_->Lock(directory_ + "/" + kLockFileName));
+  // Looked at again now that nobody else can be creating it.
+  LAMINA_ASSIGN_OR_RETURN(const bool is_store_now,
+                          fs_->Exists(directory_ + "/" + kCurrentFileName));
+  if (is_store_now) return Status::Ok();
+  created_ = true;
+  return CreateStore();
+}
+
+Status Store::Impl::CreateStore() noexcept {
+  ManifestState state;
+  state.creation.stem_pages = options_.stem_pages;
+  StoreId id;
+  LAMINA_RETURN_IF_ERROR(
+      FillRandom(environment_.seed, std::as_writable_bytes(std::span(state.creation.secret))));
+  LAMINA_RETURN_IF_ERROR(FillRandom(environment_.seed == 0 ? 0 : environment_.seed + 1,
+                                    std::as_writable_bytes(std::span(&id, 1))));
+  // A creation that was cut off may have marked the default log directory; nothing can be in it
+  // yet.
+  const std::string marker = directory_ + "/" + kDefaultLogDir + "/" + kLogDirMarkerName;
+  LAMINA_ASSIGN_OR_RETURN(const bool marked, fs_->Exists(marker));
+  if (marked) LAMINA_RETURN_IF_ERROR(fs_->Remove(marker));
+  return Manifest::Start(*fs_, directory_, id, std::move(state)).status();
+}
+
+Status Store::Impl::OpenStore() noexcept {
+  LAMINA_ASSIGN_OR_RETURN(LoadedManifest loaded, LoadManifest(*fs_, directory_));
+  ManifestState& state = loaded.state;
+  store_id_ = loaded.store_id;
+  creation_ = state.creation;
+  for (const auto& [name, root] : state.roots) roots_.Restore(root);
+  if (loaded.ignored_tail_bytes > 0) {
+    recovery_notes_.push_back("manifest: an edit that was cut off was ignored (" +
+                              std::to_string(loaded.ignored_tail_bytes) + " bytes)");
+  }
+  const bool clean = state.clean_close;
+  const JournalPosition checkpoint = state.checkpoint;
+  previous_checkpoint_ = checkpoint;
+
+  MakeParts();
+  LAMINA_RETURN_IF_ERROR(OpenTensorLog(&state));
+  LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(state, loaded.file_number));
+
+  auto replayed = NewMemtable();
+  Recovery recovery(*log_, roots_, *replayed);
+  LAMINA_ASSIGN_OR_RETURN(const JournalReplay replay,
+                          ReplayJournal(*fs_, directory_, store_id_, checkpoint, recovery));
+  log_->FinishReplay();
+  NoteReplay(recovery, replay);
+
+  // The epoch is durable before a journal block bears it.
+  state.open_epoch = std::max(state.open_epoch, replay.max_epoch) + 1;
+  state.clean_close = false;
+  state.shape = TargetShape().ToString();
+  const uint64_t epoch = state.open_epoch;
+  next_segment_id_ = state.next_segment_id;
+  LAMINA_ASSIGN_OR_RETURN(manifest_,
+                          Manifest::Start(*fs_, directory_, store_id_, std::move(state)));
+  if (manifest_->file_number() != loaded.file_number) {
+    LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + ManifestFileName(loaded.file_number)));
+  }
+  JournalWriterOptions journal;
+  journal.directory = directory_;
+  journal.store_id = store_id_;
+  journal.epoch = epoch;
+  journal.sync = options_.durability == Options::Durability::kBatch;
+  LAMINA_ASSIGN_OR_RETURN(journal_, JournalWriter::Open(*fs_, journal));
+  LAMINA_RETURN_IF_ERROR(OpenIndex(std::move(replayed)));
+  StartBackground();
+
+  // What was replayed becomes part of the checkpointed state, so that positions of older epochs are
+  // done with. durability=batch starts from a checkpoint too.
+  const bool replayed_any = recovery.pages() > 0;
+  walk_orphans_ = !clean && !created_;
+  if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
+  scheduler_->Wake(WorkClass::kCompaction);
+  return Status::Ok();
+}
+
+void Store::Impl::MakeParts() noexcept {
+  constexpr uint64_t kMaxBounceBytes = uint64_t{64} << 20;
+  constexpr uint64_t kMinMemtableBytes = uint64_t{64} << 10;
+  memtable_bytes_ =
+      std::max(kMinMemtableBytes, std::min(options_.memtable_bytes, options_.memory_bytes / 16));
+  checkpoint_bytes_ = options_.checkpoint_bytes;
+  if (checkpoint_bytes_ == 0) {
+    constexpr uint64_t kMost = uint64_t{16} << 30;
+    checkpoint_bytes_ =
+        options_.capacity_bytes == 0 ? kMost : std::min(kMost, options_.capacity_bytes / 16);
+  }
+  bounce_ = std::make_unique<BufferPool>(options_.request_bytes,
+                                         std::min(kMaxBounceBytes, options_.memory_bytes / 8));
+  queues_ = std::make_unique<QueuePool>(fs_.get(), options_.io_depth, kMaxIdleQueues);
+  cache_ = std::make_unique<BlockCache>(0);
+  tables_ = std::make_unique<OpenTables>(*fs_, directory_, cache_.get(), &index_counters_);
+}
+
+Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
+  std::vector<std::string> configured = options_.log_dirs;
+  if (configured.empty() && state->log_dirs.empty())
+    configured.push_back(directory_ + "/" + kDefaultLogDir);
+  TensorLogOptions options;
+  std::vector<bool> known;
+  for (const auto& [index, path] : state->log_dirs) {
+    options.log_dirs.push_back(path);
+    known.push_back(true);
+  }
+  for (const std::string& path : configured) {
+    if (std::find(options.log_dirs.begin(), options.log_dirs.end(), path) != options.log_dirs.end())
+      continue;
+    state->log_dirs[static_cast<uint32_t>(options.log_dirs.size())] = path;
+    options.log_dirs.push_back(path);
+    known.push_back(false);
+  }
+  options.store_id = store_id_;
+  options.slot_table_dir = directory_;
+  options.capacity_bytes = options_.capacity_bytes;
+  LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
+  for (const auto& [id, segment] : state->segments) {
+    LAMINA_ASSIGN_OR_RETURN(const auto recovered,
+                            log_->AddSegment(segment.info, segment.slot_table));
+    segment_bytes_ += segment.info.bytes();
+    if (!recovered.problem.ok()) recovery_notes_.emplace_back(recovered.problem.message());
+  }
+  return Status::Ok();
+}
+
+void Store::Impl::NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept {
+  replayed_pages_ = recovery.pages();
+  if (recovery.pages_of_missing_segments() > 0) {
+    recovery_notes_.push_back("journal: " + std::to_string(recovery.pages_of_missing_segments()) +
+                              " pages lie in segments that are gone");
+  }
+  if (replay.damaged_records > 0) {
+    recovery_notes_.push_back("journal: " + std::to_string(replay.damaged_records) +
+                              " records did not parse");
+  }
+  if (!replay.first_problem.ok()) recovery_notes_.emplace_back(replay.first_problem.message());
+}
+
+Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
+  auto view = std::make_shared<View>();
+  view->active = std::move(replayed);
+  view->tree = manifest_->state().tree;
+  view->runs = tables_->OpenRuns(*view->tree);
+  for (std::string& problem : tables_->problems()) recovery_notes_.push_back(std::move(problem));
+  {
+    std::lock_guard lock(view_mutex_);
+    view_ = std::move(view);
+  }
+  const uint64_t slots = log_->memory_bytes();
+  const uint64_t tables = tables_->memory_bytes();
+  const uint64_t fixed = FixedMemoryBytes();
+  if (slots + tables + fixed > options_.memory_bytes) {
+    return Status::InvalidArgument("option memory_bytes: " + std::to_string(options_.memory_bytes) +
+                                   " is less than this store needs: " + std::to_string(slots) +
+                                   " for slots + " + std::to_string(tables) +
+                                   " for filters and top indexes + " + std::to_string(fixed) +
+                                   " for memtables and buffers");
+  }
+  SizeCache();
+  return Status::Ok();
+}
+
+// Memtables (one active, the frozen ones) and the bounce pool.
+uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
+  constexpr uint64_t kMemtables = 3;
+  return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes;
+}
+
+// The block cache has what the rest leaves.
+void Store::Impl::SizeCache() noexcept {
+  const uint64_t used = log_->memory_bytes() + tables_->memory_bytes() + FixedMemoryBytes();
+  const uint64_t left = options_.memory_bytes > used ? options_.memory_bytes - used : 0;
+  cache_->SetCapacity(static_cast<size_t>(left));
+}
+
+void Store::Impl::StartBackground() noexcept {
+  SchedulerOptions options;
+  options.threads = environment_.background_threads;
+  scheduler_ = std::make_unique<Scheduler>(
+      options, [this](WorkClass, const Status& status) { NoteBackgroundError(status); });
+  scheduler_->SetSource(WorkClass::kFlush, [this] { return NextCheckpoint(); });
+  scheduler_->SetSource(WorkClass::kCompaction, [this] { return NextCompaction(); });
+  scheduler_->SetSource(WorkClass::kVerify, [this] { return NextOrphanWalk(); });
+  if (options_.checkpoint_seconds > 0 && options.threads > 0)
+    timer_ = std::thread([this] { RunTimer(); });
+}
+
+// Files that no edit names: outputs of jobs that were cut off, tables and segments whose removal
+// was.
+Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
+                                      uint64_t manifest_number) noexcept {
+  std::set<uint64_t> tables;
+  for (const RunPtr& run : state.tree->RunsNewestFirst()) {
+    for (const TableMeta& table : run->tables) tables.insert(table.number);
+  }
+  LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory_));
+  for (const std::string& name : names) {
+    uint64_t number = 0;
+    uint32_t segment = 0;
+    bool orphan = name == "CURRENT.tmp";
+    if (ParseTableFileName(name, &number)) {
+      orphan = !tables.contains(number);
+    } else if (ParseManifestFileName(name, &number)) {
+      orphan = number != manifest_number;
+    } else if (ParseSlotTableFileName(name, &segment, &number)) {
+      const auto found = state.segments.find(segment);
+      orphan = found == state.segments.end() || found->second.slot_table != number;
+    }
+    if (orphan) LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + name));
+  }
+  for (const auto& dir : log_->log_dirs()) {
+    if (!dir->present()) continue;
+    LAMINA_ASSIGN_OR_RETURN(const auto files, fs_->List(dir->path()));
+    for (const std::string& name : files) {
+      uint32_t segment = 0;
+      if (ParseSegmentFileName(name, &segment) && !state.segments.contains(segment))
+        LAMINA_RETURN_IF_ERROR(fs_->Remove(dir->path() + "/" + name));
+    }
+  }
+  return Status::Ok();
+}
+
+// ---- Segments
+// ----------------------------------------------------------------------------------------
+
+Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
+                                             uint32_t slot_count) noexcept {
+  const uint64_t bytes = uint64_t{slot_bytes} * slot_count;
+  const std::string& path = log_->log_dirs()[log_dir]->path();
+  LAMINA_ASSIGN_OR_RETURN(const SpaceInfo space, fs_->Space(path));
+  if (space.free_bytes < options_.min_free_bytes ||
+      space.free_bytes - options_.min_free_bytes < bytes) {
+    return Status::NoSpace(path + ": " + std::to_string(space.free_bytes) +
+                           " bytes free; a segment of " + std::to_string(bytes) +
+                           " would leave less than min_free_bytes");
+  }
+  std::lock_guard lock(manifest_mutex_);
+  LAMINA_RETURN_IF_ERROR(manifest_->status());
+  if (options_.capacity_bytes != 0 && segment_bytes_ + bytes > options_.capacity_bytes) {
+    return Status::NoSpace("capacity_bytes " + std::to_string(options_.capacity_bytes) +
+                           " is used up by segments");
+  }
+  segment_bytes_ += bytes;
+  return next_segment_id_++;
+}
+
+Status Store::Impl::SegmentCreated(const SegmentInfo& info) noexcept {
+  std::lock_guard lock(manifest_mutex_);
+  ManifestEdit edit;
+  edit.next_segment_id = next_segment_id_;
+  edit.add_segments.push_back(info);
+  LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+  return Status::Ok();
+}
+
+void Store::Impl::SegmentFailed(const SegmentInfo& info, const Status& why) noexcept {
+  std::lock_guard lock(manifest_mutex_);
+  segment_bytes_ -= info.bytes();
+  NoteBackgroundError(why);
+}
+
+// ---- Closing
+// -----------------------------------------------------------------------------------------
+
+Store::Impl::~Impl() {
+  {
+    std::unique_lock lock(calls_mutex_);
+    closing_ = true;
+    calls_done_.wait(lock, [&] { return calls_ == 0; });
+  }
+  {
+    std::lock_guard lock(timer_mutex_);
+    timer_wake_.notify_all();
+  }
+  if (timer_.joinable()) timer_.join();
+  if (scheduler_ != nullptr) scheduler_->Stop();
+  if (!abandoned_) {
+    // What cannot be checkpointed is replayed at the next open.
+    const Status status = Checkpoint(true);
+    if (!status.ok()) NoteBackgroundError(status);
+  }
+}
+
+}  // namespace lamina

@@ -1,0 +1,363 @@
+// Put: skip what is there, take slots, write payloads, journal, publish.
+#include <algorithm>
+#include <utility>
+
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+
+// One put call. What can wait (memtable room, slots) is had before the journal position is held;
+// from then on the put only does I/O, so a checkpoint's position never waits for another put.
+class PutOperation {
+ public:
+  PutOperation(Store::Impl& store, Path::Impl& path, size_t first, size_t count,
+               const PutBuffers& buffers, std::span<PageState> states) noexcept
+      : store_(store),
+        path_(path),
+        first_(first),
+        count_(count),
+        buffers_(buffers),
+        states_(states) {}
+
+  // Argument errors were checked. Pages that cannot be stored are kRejected; the call itself
+  // succeeds.
+  Result<size_t> Run() noexcept {
+    std::fill(states_.begin(), states_.end(), PageState::kPending);
+    store_.Locate(path_, first_, count_, false);
+    CollectMissing();
+    if (!pages_.empty() && MakeRoom() && TakeSlots()) {
+      const uint64_t ticket = Register();
+      guard_ = store_.journal_->Begin();
+      WritePayloads();
+      if (Journal()) Publish();
+      guard_.Release();
+      store_.NotePutDone(ticket);
+    }
+    ReleaseUnpublished();
+    return Finish();
+  }
+
+ private:
+  struct Page {
+    size_t page = 0;  // in the path
+    uint32_t length = 0;
+    size_t first_fragment = 0;
+    SlotRef slot;
+    bool taken = false;
+    bool written = false;
+    bool journaled = false;
+    uint64_t checksum = 0;
+  };
+
+  PageState& state(size_t page) noexcept { return states_[page - first_]; }
+
+  // Pages that are present and whose payload is proven are skipped. An unproven one may be torn: it
+  // is written again rather than trusted.
+  void CollectMissing() noexcept {
+    uint64_t present = 0;
+    for (size_t page = first_; page < first_ + count_; ++page) {
+      const Location& location = path_.locations[page];
+      if (location.found && !store_.log_->Unproven(location.entry.slot,
+                                                   location.entry.tag(path_.fingerprints[page]))) {
+        state(page) = PageState::kOk;
+        ++present;
+        continue;
+      }
+      Page& missing = pages_.emplace_back();
+      missing.page = page;
+      missing.first_fragment = fragments_.size();
+      size_t bytes = 0;
+      const size_t at = (page - first_) * buffers_.buffers_per_page;
+      for (size_t i = at; i < at + buffers_.buffers_per_page; ++i) {
+        fragments_.push_back({const_cast<void*>(buffers_.buffers[i]), buffers_.sizes[i]});
+        bytes += buffers_.sizes[i];
+      }
+      missing.length = static_cast<uint32_t>(bytes);
+    }
+    StoreCounters::Add(store_.counters_.pages_already_present, present);
+  }
+
+  bool MakeRoom() noexcept {
+    const Status room = store_.MakeMemtableRoom();
+    if (!room.ok()) RejectFrom(0, store_.counters_.rejected_stalled, room);
+    return room.ok();
+  }
+
+  // Slots for as many leading pages as can be had; the rest is rejected.
+  bool TakeSlots() noexcept {
+    for (size_t i = 0; i < pages_.size();) {
+      const uint32_t slot_bytes = SlotBytesFor(pages_[i].length);
+      size_t end = i + 1;
+      while (end < pages_.size() && SlotBytesFor(pages_[end].length) == slot_bytes) ++end;
+      auto runs = store_.log_->Take(pages_[i].length, end - i);
+      if (!runs.ok() || runs->empty()) {
+        const Status why =
+            runs.ok() ? Status::NoSpace("put: no slot can be overwritten now") : runs.status();
+        RejectFrom(i,
+                   why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space
+                                                      : store_.counters_.rejected_io_error,
+                   why);
+        break;
+      }
+      for (const SlotRun& run : *runs) {
+        for (uint32_t k = 0; k < run.count; ++k, ++i) {
+          pages_[i].slot = run.slot(k);
+          pages_[i].taken = true;
+        }
+      }
+    }
+    return !pages_.empty();
+  }
+
+  // From here on an erase waits for this put. Pages that are being erased already are refused, so
+  // that they do not get into the journal.
+  uint64_t Register() noexcept {
+    std::lock_guard lock(store_.publish_mutex_);
+    const auto barred =
+        std::find_if(pages_.begin(), pages_.end(), [&](const Page& page) { return Barred(page); });
+    if (barred != pages_.end()) {
+      RejectFrom(static_cast<size_t>(barred - pages_.begin()), store_.counters_.rejected_erased,
+                 Status::Busy("put: the page is being erased"));
+    }
+    return *store_.puts_in_progress_.insert(store_.next_put_++).first;
+  }
+
+  void WritePayloads() noexcept {
+    if (pages_.empty()) return;
+    auto queue = store_.queues_->Acquire();
+    if (!queue.ok()) {
+      RejectFrom(0, store_.counters_.rejected_io_error, queue.status());
+      return;
+    }
+    std::vector<PageWrite> writes(pages_.size());
+    for (size_t i = 0; i < pages_.size(); ++i) {
+      writes[i].slot = pages_[i].slot;
+      writes[i].fingerprint = path_.fingerprints[pages_[i].page];
+      writes[i].fragments =
+          std::span(fragments_).subspan(pages_[i].first_fragment, buffers_.buffers_per_page);
+    }
+    IoTally tally;
+    const bool sync = store_.options_.durability == Options::Durability::kBatch;
+    const Status status = store_.log_->WritePages(**queue, writes, store_.Limits(), sync, &tally);
+    store_.CountTally(tally, true);
+    size_t good = 0;
+    while (good < writes.size() && writes[good].ok) ++good;
+    for (size_t i = 0; i < good; ++i) {
+      pages_[i].written = true;
+      pages_[i].checksum = writes[i].checksum;
+    }
+    // A prefix has no hole at its head: what follows a failed page is given up with it.
+    if (good < pages_.size()) RejectFrom(good, store_.counters_.rejected_io_error, status);
+  }
+
+  // One record for each stretch of consecutive pages of one stem.
+  bool Journal() noexcept {
+    if (pages_.empty()) return false;
+    JournalRecords records;
+    std::vector<JournalPage> places;
+    for (size_t i = 0; i < pages_.size();) {
+      const size_t end = StretchEnd(i);
+      places.clear();
+      for (size_t k = i; k < end; ++k) {
+        places.push_back(
+            {pages_[k].slot, pages_[k].length, path_.guard(pages_[k].page), pages_[k].checksum});
+      }
+      PutRecord record;
+      record.root_name = path_.root->name;
+      record.root_epoch = path_.epoch;
+      const StemKey key = path_.stem_key(pages_[end - 1].page);
+      record.anchor = key.anchor;
+      record.fingerprints = key.fingerprints;
+      record.first_page = static_cast<uint32_t>(pages_[i].page - path_.stem_begin(pages_[i].page));
+      record.pages = places;
+      records.AddPut(record);
+      i = end;
+    }
+    auto appended = store_.journal_->Append(guard_, records);
+    if (!appended.ok()) {
+      RejectFrom(0,
+                 appended.status().code() == StatusCode::kNoSpace
+                     ? store_.counters_.rejected_no_space
+                     : store_.counters_.rejected_io_error,
+                 appended.status());
+      return false;
+    }
+    return true;
+  }
+
+  // Entries and tags become visible in one step. A put that was overtaken, by another put of the
+  // page, by an erase, or by the erasure of the root, publishes nothing.
+  void Publish() noexcept {
+    std::lock_guard lock(store_.publish_mutex_);
+    if (path_.root->epoch.load(std::memory_order_relaxed) != path_.epoch) {
+      RejectFrom(0, store_.counters_.rejected_erased,
+                 Status::Busy("put: the root was erased meanwhile"));
+      return;
+    }
+    const auto view = store_.CurrentView();
+    std::vector<Entry> entries;
+    for (size_t i = 0; i < pages_.size();) {
+      if (Barred(pages_[i])) {
+        RejectFrom(i, store_.counters_.rejected_erased,
+                   Status::Busy("put: the page is being erased"));
+        return;
+      }
+      if (LostRace(*view, pages_[i])) {
+        state(pages_[i].page) = PageState::kOk;
+        StoreCounters::Add(store_.counters_.duplicates_lost, 1);
+        ++i;
+        continue;
+      }
+      // As many as lie together and are not lost or barred go in as one.
+      size_t end = i + 1;
+      const size_t stretch_end = StretchEnd(i);
+      while (end < stretch_end && !Barred(pages_[end]) && !LostRace(*view, pages_[end])) ++end;
+      PublishStretch(*view, i, end, &entries);
+      i = end;
+    }
+  }
+
+  void PublishStretch(const View& view, size_t begin, size_t end,
+                      std::vector<Entry>* entries) noexcept {
+    entries->clear();
+    for (size_t i = begin; i < end; ++i) {
+      const Page& page = pages_[i];
+      entries->push_back({page.slot, page.length, path_.guard(page.page), page.checksum});
+    }
+    const StemKey key = path_.stem_key(pages_[end - 1].page);
+    const size_t first = pages_[begin].page - path_.stem_begin(pages_[begin].page);
+    view.active->Insert(key.anchor, key.fingerprints, first, *entries, guard_.position().sequence);
+    uint64_t bytes = 0;
+    for (size_t i = begin; i < end; ++i) {
+      Page& page = pages_[i];
+      const Entry& entry = (*entries)[i - begin];
+      const Fingerprint f = path_.fingerprints[page.page];
+      Location& location = path_.locations[page.page];
+      // What it replaces was unproven: its bytes are not needed any more.
+      if (location.found) store_.log_->Free(location.entry.slot, location.entry.tag(f));
+      store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position());
+      page.taken = false;
+      location = {entry, true};
+      state(page.page) = PageState::kOk;
+      bytes += page.length;
+    }
+    store_.NotePublished(*path_.root, end - begin, bytes);
+  }
+
+  // Whether a live, proven entry of the page is in a memtable by now: another put was faster.
+  bool LostRace(const View& view, const Page& page) noexcept {
+    const PageKey key = path_.page_key(page.page);
+    const auto live_in = [&](const Memtable& memtable) {
+      for (const auto* c = memtable.Lookup(key); c != nullptr; c = c->older) {
+        const uint64_t tag = c->entry.tag(key.fingerprint);
+        if (c->entry.guard != path_.guard(page.page) || c->entry.slot == page.slot ||
+            !store_.log_->Bears(c->entry.slot, tag) || store_.log_->Unproven(c->entry.slot, tag))
+          continue;
+        path_.locations[page.page] = {c->entry, true};
+        return true;
+      }
+      return false;
+    };
+    if (live_in(*view.active)) return true;
+    return std::any_of(view.frozen.begin(), view.frozen.end(),
+                       [&](const auto& memtable) { return live_in(*memtable); });
+  }
+
+  bool Barred(const Page& page) const noexcept {
+    return !store_.barred_.empty() && store_.barred_.contains(path_.page_key(page.page));
+  }
+
+  // One past the last page of the stretch that begins at pages_[i]: consecutive, in one stem.
+  size_t StretchEnd(size_t i) const noexcept {
+    size_t end = i + 1;
+    while (end < pages_.size() && pages_[end].page == pages_[end - 1].page + 1 &&
+           path_.stem_begin(pages_[end].page) == path_.stem_begin(pages_[i].page))
+      ++end;
+    return end;
+  }
+
+  // Gives up pages_[i] and all pages of the call behind it. What they took is released at the end.
+  void RejectFrom(size_t i, StoreCounters::Counter& reason, const Status& why) noexcept {
+    StoreCounters::Add(reason, 1);
+    StoreCounters::Add(store_.counters_.rejected_follows, pages_.size() - i - 1);
+    store_.NoteRejection(why);
+    for (size_t k = i; k < pages_.size(); ++k) {
+      if (pages_[k].taken) released_.push_back(pages_[k].slot);
+    }
+    const size_t from = pages_[i].page;
+    for (size_t page = from; page < first_ + count_; ++page) {
+      if (state(page) == PageState::kPending) state(page) = PageState::kRejected;
+    }
+    pages_.resize(i);
+  }
+
+  void ReleaseUnpublished() noexcept {
+    for (const Page& page : pages_) {
+      if (page.taken) released_.push_back(page.slot);
+    }
+    for (const SlotRef slot : released_) store_.log_->Release(slot);
+  }
+
+  Result<size_t> Finish() noexcept {
+    size_t leading = 0;
+    while (leading < count_ && states_[leading] == PageState::kOk) ++leading;
+    return leading;
+  }
+
+  Store::Impl& store_;
+  Path::Impl& path_;
+  const size_t first_;
+  const size_t count_;
+  const PutBuffers& buffers_;
+  const std::span<PageState> states_;
+
+  std::vector<Page> pages_;  // those to be stored, in path order
+  std::vector<iovec> fragments_;
+  std::vector<SlotRef> released_;
+  JournalWriter::Guard guard_;
+};
+
+Result<size_t> Store::Impl::Put(Path::Impl& path, size_t first, size_t count,
+                                const PutBuffers& buffers, std::span<PageState> states) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(CheckRange("put", path, first, count, states.size()));
+  LAMINA_RETURN_IF_ERROR(
+      CheckBuffers("put", count, buffers.buffers.size(), buffers.sizes, buffers.buffers_per_page));
+  for (size_t i = 0; i < buffers.buffers.size(); ++i) {
+    if (buffers.buffers[i] == nullptr)
+      return Status::InvalidArgument("put: buffers[" + std::to_string(i) + "] is NULL");
+  }
+  path.CatchUpWithRoot();
+  StoreCounters::Add(counters_.puts, 1);
+  std::vector<PageState> own_states;
+  if (states.empty()) {
+    own_states.resize(count);
+    states = own_states;
+  }
+  auto leading = PutOperation(*this, path, first, count, buffers, states).Run();
+  StampHeat(path, first + count);
+  return leading;
+}
+
+void Store::Impl::NotePutDone(uint64_t ticket) noexcept {
+  std::lock_guard lock(publish_mutex_);
+  puts_in_progress_.erase(ticket);
+  put_done_.notify_all();
+}
+
+void Store::Impl::NotePublished(RootState& root, uint64_t pages, uint64_t bytes) noexcept {
+  StoreCounters::Add(counters_.pages_put, pages);
+  StoreCounters::Add(counters_.bytes_put, bytes);
+  root.pages_put.fetch_add(pages, std::memory_order_relaxed);
+  root.bytes_put.fetch_add(bytes, std::memory_order_relaxed);
+  dirty_.store(true, std::memory_order_release);
+  bytes_since_checkpoint_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+void Store::Impl::NoteRejection(const Status& why) noexcept {
+  std::lock_guard lock(notes_mutex_);
+  last_rejection_ = why.message();
+}
+
+}  // namespace lamina

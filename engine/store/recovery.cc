@@ -1,0 +1,36 @@
+#include "engine/store/recovery.h"
+
+namespace lamina {
+
+bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
+  const auto root = roots_.FindOrAdd(put.root_name, {});
+  if (put.root_epoch != root->epoch.load(std::memory_order_relaxed)) {
+    stale_ += put.pages.size();
+    return false;
+  }
+  entries_.clear();
+  for (size_t i = 0; i < put.pages.size(); ++i) {
+    const JournalPage& page = put.pages[i];
+    const Entry entry = {page.slot, page.length, page.guard, page.checksum};
+    const Fingerprint f = put.fingerprints[put.first_page + i];
+    if (!log_.Replay(at, page.slot, entry.tag(f), root->number)) ++lost_;
+    entries_.push_back(entry);
+  }
+  // Pages whose segment is gone go in too: their entries count for nothing and leave with the
+  // flush.
+  memtable_.Insert(put.anchor, put.fingerprints, put.first_page, entries_, at.sequence);
+  pages_ += put.pages.size();
+  return true;
+}
+
+void Recovery::OnPut(JournalPosition at, const PutRecord& put) noexcept { Replay(at, put); }
+
+void Recovery::OnMove(JournalPosition at, const MoveRecord& move) noexcept {
+  if (!Replay(at, move.put)) return;
+  for (size_t i = 0; i < move.from.size(); ++i) {
+    const Fingerprint f = move.put.fingerprints[move.put.first_page + i];
+    log_.Free(move.from[i], entries_[i].tag(f));
+  }
+}
+
+}  // namespace lamina

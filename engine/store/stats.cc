@@ -1,0 +1,218 @@
+// What the store knows about itself, as JSON.
+#include <algorithm>
+
+#include "engine/base/json_writer.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+namespace {
+
+using Counter = std::atomic<uint64_t>;
+
+struct NamedCounter {
+  const char* name;
+  Counter StoreCounters::*counter;
+};
+
+constexpr NamedCounter kCallCounters[] = {
+    {"probes", &StoreCounters::probes},   {"puts", &StoreCounters::puts},
+    {"gets", &StoreCounters::gets},       {"touches", &StoreCounters::touches},
+    {"erases", &StoreCounters::erases},   {"root_erases", &StoreCounters::root_erases},
+    {"flushes", &StoreCounters::flushes},
+};
+constexpr NamedCounter kPageCounters[] = {
+    {"probed", &StoreCounters::pages_probed},
+    {"probed_present", &StoreCounters::pages_probed_present},
+    {"got", &StoreCounters::pages_got},
+    {"bytes_got", &StoreCounters::bytes_got},
+    {"misses_absent", &StoreCounters::misses_absent},
+    {"misses_wrong_size", &StoreCounters::misses_wrong_size},
+    {"misses_io_error", &StoreCounters::misses_io_error},
+    {"misses_checksum", &StoreCounters::misses_checksum},
+    {"overtaken_reads", &StoreCounters::misses_gone},
+    {"checksum_failures", &StoreCounters::checksum_failures},
+    {"reread_successes", &StoreCounters::reread_successes},
+    {"put", &StoreCounters::pages_put},
+    {"bytes_put", &StoreCounters::bytes_put},
+    {"already_present", &StoreCounters::pages_already_present},
+    {"duplicates_lost", &StoreCounters::duplicates_lost},
+    {"rejected_no_space", &StoreCounters::rejected_no_space},
+    {"rejected_io_error", &StoreCounters::rejected_io_error},
+    {"rejected_stalled", &StoreCounters::rejected_stalled},
+    {"rejected_erased", &StoreCounters::rejected_erased},
+    {"rejected_follows", &StoreCounters::rejected_follows},
+};
+constexpr NamedCounter kUpkeepCounters[] = {
+    {"checkpoints", &StoreCounters::checkpoints},
+    {"checkpoint_failures", &StoreCounters::checkpoint_failures},
+    {"tables_written", &StoreCounters::tables_written},
+    {"table_bytes_written", &StoreCounters::table_bytes_written},
+    {"slot_table_bytes_written", &StoreCounters::slot_table_bytes_written},
+    {"orphan_slots_freed", &StoreCounters::orphan_slots_freed},
+    {"index_damage", &StoreCounters::index_damage},
+    {"guard_mismatches", &StoreCounters::guard_mismatches},
+    {"compactions", &StoreCounters::compactions},
+    {"compaction_moves", &StoreCounters::compaction_moves},
+    {"compaction_bytes_read", &StoreCounters::compaction_bytes_read},
+    {"compaction_bytes_written", &StoreCounters::compaction_bytes_written},
+    {"compaction_entries_copied", &StoreCounters::compaction_entries_copied},
+    {"compaction_entries_dropped", &StoreCounters::compaction_entries_dropped},
+};
+
+uint64_t Value(const Counter& counter) { return counter.load(std::memory_order_relaxed); }
+
+template <size_t N>
+void WriteCounters(JsonWriter& json, const char* key, const NamedCounter (&named)[N],
+                   const StoreCounters& counters) {
+  json.Key(key).BeginObject();
+  for (const NamedCounter& one : named) json.Field(one.name, Value(counters.*one.counter));
+  json.End();
+}
+
+void WriteIndex(JsonWriter& json, const IndexCounters& c) {
+  json.Field("block_reads_true", Value(c.block_reads_true))
+      .Field("block_reads_false_positive", Value(c.block_reads_false_positive))
+      .Field("block_reads_seek", Value(c.block_reads_seek))
+      .Field("filter_checks", Value(c.filter_checks))
+      .Field("filter_negatives", Value(c.filter_negatives))
+      .Field("table_lookups", Value(c.table_lookups))
+      .Field("table_lookups_empty", Value(c.table_lookups_empty))
+      .Field("cache_hits", Value(c.cache_hits))
+      .Field("corrupt_blocks", Value(c.corrupt_blocks));
+}
+
+void WriteTree(JsonWriter& json, const Tree& tree) {
+  json.Field("entries", tree.entries()).Field("table_bytes", tree.bytes());
+  json.Field("runs", tree.run_count()).Field("tables", tree.table_count());
+  json.Key("levels").BeginArray();
+  uint32_t number = 0;
+  for (const Level& level : tree.levels()) {
+    json.BeginObject()
+        .Field("level", number++)
+        .Field("runs", level.runs.size())
+        .Field("entries", level.entries())
+        .Field("bytes", level.bytes())
+        .Field("filter_bits", level.filter_bits())
+        .End();
+  }
+  json.End();
+}
+
+void WriteLog(JsonWriter& json, const TensorLog& log) {
+  json.Key("log").BeginObject();
+  json.Field("segment_bytes", log.file_bytes()).Field("slot_memory_bytes", log.memory_bytes());
+  json.Key("classes").BeginArray();
+  for (const ClassStats& one : log.Stats(true)) {
+    json.BeginObject()
+        .Field("slot_bytes", one.slot_bytes)
+        .Field("segments", one.segments)
+        .Field("bytes", one.bytes)
+        .Field("free", one.slots.free)
+        .Field("writing", one.slots.writing)
+        .Field("live", one.slots.live)
+        .Field("condemned", one.slots.condemned)
+        .Field("pinned", one.pinned)
+        .End();
+  }
+  json.End();
+  json.Key("directories").BeginArray();
+  for (const auto& dir : log.log_dirs()) {
+    json.BeginObject()
+        .Field("path", dir->path())
+        .Field("present", dir->present())
+        .Field("writable", dir->writable())
+        .Field("problem", dir->latch_status().message())
+        .End();
+  }
+  json.End().End();
+}
+
+}  // namespace
+
+std::string Store::Impl::StatsJson() noexcept {
+  const Call call(*this);
+  JsonWriter json;
+  json.BeginObject();
+  json.Field("version", Version()).Field("directory", directory_);
+  json.Field("options", options_.ToString());
+  json.Key("io").BeginObject();
+  json.Field("backend", fs_->QueueDescription()).Field("fallbacks", fs_->Fallbacks());
+  json.Field("read_requests", Value(counters_.read_requests))
+      .Field("read_bytes", Value(counters_.read_bytes))
+      .Field("write_requests", Value(counters_.write_requests))
+      .Field("write_bytes", Value(counters_.write_bytes))
+      .Field("bounced_bytes", Value(counters_.bounced_bytes))
+      .Field("huge_pages", bounce_->stats().huge);
+  json.End();
+  WriteCounters(json, "calls", kCallCounters, counters_);
+  WriteCounters(json, "pages", kPageCounters, counters_);
+  WriteCounters(json, "upkeep", kUpkeepCounters, counters_);
+
+  const auto view = CurrentView();
+  json.Key("index").BeginObject();
+  WriteTree(json, *view->tree);
+  json.Field("shape", TargetShape().ToString());
+  json.Field("memtable_entries", view->active->entry_count());
+  json.Field("memtable_bytes", view->active->bytes());
+  json.Field("frozen_memtables", view->frozen.size());
+  WriteIndex(json, index_counters_);
+  json.End();
+  WriteLog(json, *log_);
+
+  const JournalWriter::Stats journal = journal_->stats();
+  json.Key("journal").BeginObject();
+  json.Field("blocks", journal.blocks)
+      .Field("records", journal.records)
+      .Field("groups", journal.groups)
+      .Field("syncs", journal.syncs)
+      .Field("files", journal.files)
+      .Field("file_bytes", journal.file_bytes)
+      .End();
+  const Scheduler::Stats background = scheduler_->stats();
+  json.Key("stalls").BeginObject();
+  json.Field("count", background.stalls)
+      .Field("timeouts", background.stall_timeouts)
+      .Field("us", background.stall_us)
+      .End();
+  json.Key("memory").BeginObject();
+  json.Field("slots", log_->memory_bytes())
+      .Field("filters_and_top_indexes", tables_->memory_bytes())
+      .Field("block_cache", cache_->bytes())
+      .Field("memtables_and_buffers", FixedMemoryBytes())
+      .End();
+  WriteRoots(json);
+  json.Field("replayed_pages", replayed_pages_);
+  json.Key("recovery_notes").BeginArray();
+  for (const std::string& note : recovery_notes_) json.Value(note);
+  json.End();
+  {
+    std::lock_guard lock(notes_mutex_);
+    json.Field("last_rejection", last_rejection_);
+    json.Field("last_background_error", last_background_error_);
+  }
+  json.End();
+  return json.Take();
+}
+
+void Store::Impl::WriteRoots(JsonWriter& json) noexcept {
+  // A store may have a root per tenant: the list is bounded, the totals are above.
+  constexpr size_t kMostRoots = 1000;
+  const auto records = roots_.Records();
+  json.Field("root_count", records.size());
+  json.Key("roots").BeginArray();
+  for (size_t i = 0; i < std::min(records.size(), kMostRoots); ++i) {
+    const auto root = roots_.Find(records[i].name);
+    json.BeginObject()
+        .Field("root", records[i].text)
+        .Field("number", records[i].number)
+        .Field("epoch", records[i].epoch)
+        .Field("pages_put", Value(root->pages_put))
+        .Field("bytes_put", Value(root->bytes_put))
+        .Field("pages_hit", Value(root->pages_hit))
+        .Field("bytes_got", Value(root->bytes_got))
+        .End();
+  }
+  json.End();
+}
+
+}  // namespace lamina

@@ -1,0 +1,236 @@
+// The public face of Store, argument checks, and what all calls share.
+#include <algorithm>
+#include <utility>
+
+#include "engine/store/locate.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+namespace {
+
+std::string At(const char* call, const char* what) { return std::string(call) + ": " + what; }
+
+}  // namespace
+
+const char* Version() noexcept { return "0.1.0"; }
+
+// ---- Calls in progress
+// -----------------------------------------------------------------------------
+
+Store::Impl::Call::Call(Impl& store) noexcept : store_(store) { ++store_.calls_; }
+
+Store::Impl::Call::~Call() {
+  if (--store_.calls_ == 0 && store_.closing_) {
+    std::lock_guard lock(store_.calls_mutex_);
+    store_.calls_done_.notify_all();
+  }
+}
+
+Status Store::Impl::Call::status() const noexcept {
+  if (!store_.closing_) return Status::Ok();
+  return Status::Closed(store_.directory_ + ": the store is being closed");
+}
+
+// ---- Argument checks
+// -------------------------------------------------------------------------------
+
+Status Store::Impl::CheckRange(const char* call, const Path::Impl& path, size_t first, size_t count,
+                               std::optional<size_t> states) const noexcept {
+  if (path.store_instance != instance_) {
+    return Status::InvalidArgument(At(
+        call, "the path was made by another store (or before this one was opened); make it anew"));
+  }
+  if (count == 0) return Status::InvalidArgument(At(call, "page_count is 0, expected at least 1"));
+  if (first >= path.pages() || count > path.pages() - first) {
+    return Status::InvalidArgument(At(call, "pages [") + std::to_string(first) + ", +" +
+                                   std::to_string(count) + ") reach past the path's " +
+                                   std::to_string(path.pages()) + " pages");
+  }
+  if (states && *states != 0 && *states != count) {
+    return Status::InvalidArgument(At(call, "states has ") + std::to_string(*states) +
+                                   " elements, expected page_count = " + std::to_string(count));
+  }
+  return Status::Ok();
+}
+
+Status Store::Impl::CheckBuffers(const char* call, size_t count, size_t buffers,
+                                 std::span<const size_t> sizes,
+                                 size_t buffers_per_page) const noexcept {
+  size_t expected = 0;
+  if (buffers_per_page == 0)
+    return Status::InvalidArgument(At(call, "buffers_per_page is 0, expected at least 1"));
+  if (__builtin_mul_overflow(count, buffers_per_page, &expected) || buffers != expected ||
+      sizes.size() != expected) {
+    return Status::InvalidArgument(
+        At(call, "expected page_count * buffers_per_page buffers and sizes (") +
+        std::to_string(count) + " * " + std::to_string(buffers_per_page) + "), found " +
+        std::to_string(buffers) + " and " + std::to_string(sizes.size()));
+  }
+  for (size_t page = 0; page < count; ++page) {
+    size_t page_bytes = 0;
+    for (size_t i = page * buffers_per_page; i < (page + 1) * buffers_per_page; ++i) {
+      if (sizes[i] == 0 || sizes[i] > kMaxPageBytes - page_bytes) {
+        return Status::InvalidArgument(At(call, "sizes[") + std::to_string(i) + "] is " +
+                                       std::to_string(sizes[i]) +
+                                       "; a fragment has at least 1 byte and a page at most 1 GiB");
+      }
+      page_bytes += sizes[i];
+    }
+  }
+  return Status::Ok();
+}
+
+// ---- Shared by calls
+// -------------------------------------------------------------------------------
+
+std::shared_ptr<const View> Store::Impl::CurrentView() const noexcept {
+  std::lock_guard lock(view_mutex_);
+  return view_;
+}
+
+void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
+  const auto view = CurrentView();
+  Locator(*view, *log_, cache_.get(), *queues_, counters_).Locate(path, first, count, stop_at_miss);
+}
+
+IoLimits Store::Impl::Limits() const noexcept { return {options_.request_bytes, nullptr}; }
+
+void Store::Impl::CountTally(const IoTally& tally, bool write) noexcept {
+  StoreCounters::Add(write ? counters_.write_requests : counters_.read_requests, tally.requests);
+  StoreCounters::Add(write ? counters_.write_bytes : counters_.read_bytes, tally.device_bytes);
+  StoreCounters::Add(counters_.bounced_bytes, tally.bounced_bytes);
+}
+
+Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromTokens(std::string_view root,
+                                                                std::span<const uint32_t> tokens,
+                                                                uint32_t page_tokens) noexcept {
+  if (page_tokens == 0)
+    return Status::InvalidArgument("path from tokens: page_tokens is 0, expected at least 1");
+  const PathMaker maker = {creation_.secret, creation_.stem_pages, instance_};
+  return maker.FromTokens(roots_.FindOrAdd(RootName(creation_.secret, root), root), root, tokens,
+                          page_tokens);
+}
+
+Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromDigests(
+    std::string_view root, PathKind kind, std::span<const uint8_t> digests) noexcept {
+  if (digests.size() % kDigestBytes != 0) {
+    return Status::InvalidArgument(
+        "path from " + std::string(kind == PathKind::kDigests ? "digests" : "keys") + ": " +
+        std::to_string(digests.size()) + " bytes are not a whole number of 32-byte digests");
+  }
+  const PathMaker maker = {creation_.secret, creation_.stem_pages, instance_};
+  return maker.FromDigests(roots_.FindOrAdd(RootName(creation_.secret, root), root), root, kind,
+                           digests);
+}
+
+Result<size_t> Store::Impl::Probe(Path::Impl& path, size_t first, size_t count,
+                                  std::span<PageState> states) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(CheckRange("probe", path, first, count, states.size()));
+  path.CatchUpWithRoot();
+  Locate(path, first, count, states.empty());
+  size_t leading = 0;
+  while (leading < count && path.locations[first + leading].found) ++leading;
+  size_t present = leading;
+  if (!states.empty()) {
+    present = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const bool found = path.locations[first + i].found;
+      states[i] = found ? PageState::kOk : PageState::kMiss;
+      present += found ? 1 : 0;
+    }
+  }
+  StoreCounters::Add(counters_.probes, 1);
+  StoreCounters::Add(counters_.pages_probed, count);
+  StoreCounters::Add(counters_.pages_probed_present, present);
+  return leading;
+}
+
+Status Store::Impl::Touch(Path::Impl& path, size_t first, size_t count) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(CheckRange("touch", path, first, count, std::nullopt));
+  path.CatchUpWithRoot();
+  Locate(path, first, count, false);
+  StampHeat(path, first + count);
+  StoreCounters::Add(counters_.touches, 1);
+  return Status::Ok();
+}
+
+// The number of the operation that used the page last. Ancestors are stamped too: the front of a
+// prefix is usually served from host memory and would look cold here.
+void Store::Impl::StampHeat(const Path::Impl& path, size_t end) noexcept {
+  const uint64_t now = operations_.fetch_add(1, std::memory_order_relaxed) + 1;
+  for (size_t page = 0; page < end; ++page) {
+    const Location& location = path.locations[page];
+    if (!location.found) continue;
+    log_->StoreHeat(location.entry.slot, location.entry.tag(path.fingerprints[page]), {now, 0});
+  }
+}
+
+// ---- lamina.h
+// --------------------------------------------------------------------------------------
+
+Store::Store(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::Open(const std::string& dir,
+                                           const Options& options) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(auto impl, Impl::Open(dir, options, {}));
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+Result<std::unique_ptr<Store>> Store::OpenReadOnly(const std::string& dir,
+                                                   const Options&) noexcept {
+  return Status::NotSupported(dir + ": read-only followers are not implemented in version " +
+                              Version());
+}
+
+Result<std::unique_ptr<Path>> Store::PathFromTokens(std::string_view root,
+                                                    std::span<const uint32_t> tokens,
+                                                    uint32_t page_tokens) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(auto path, impl_->PathFromTokens(root, tokens, page_tokens));
+  return std::unique_ptr<Path>(new Path(std::move(path)));
+}
+
+Result<std::unique_ptr<Path>> Store::PathFromDigests(std::string_view root,
+                                                     std::span<const uint8_t> digests32) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(auto path, impl_->PathFromDigests(root, PathKind::kDigests, digests32));
+  return std::unique_ptr<Path>(new Path(std::move(path)));
+}
+
+Result<std::unique_ptr<Path>> Store::PathFromKeys(std::string_view root,
+                                                  std::span<const uint8_t> keys32) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(auto path, impl_->PathFromDigests(root, PathKind::kFlatKeys, keys32));
+  return std::unique_ptr<Path>(new Path(std::move(path)));
+}
+
+Result<size_t> Store::Probe(Path& path, size_t first_page, size_t page_count,
+                            std::span<PageState> states) noexcept {
+  return impl_->Probe(*path.impl(), first_page, page_count, states);
+}
+
+Result<size_t> Store::Put(Path& path, size_t first_page, size_t page_count,
+                          const PutBuffers& buffers, std::span<PageState> states) noexcept {
+  return impl_->Put(*path.impl(), first_page, page_count, buffers, states);
+}
+
+Result<size_t> Store::Get(Path& path, size_t first_page, size_t page_count,
+                          const GetBuffers& buffers, std::span<PageState> states) noexcept {
+  return impl_->Get(*path.impl(), first_page, page_count, buffers, states);
+}
+
+Status Store::Touch(Path& path, size_t first_page, size_t page_count) noexcept {
+  return impl_->Touch(*path.impl(), first_page, page_count);
+}
+
+Status Store::Erase(Path& path, size_t first_page, size_t page_count) noexcept {
+  return impl_->Erase(*path.impl(), first_page, page_count);
+}
+
+Status Store::EraseRoot(std::string_view root) noexcept { return impl_->EraseRoot(root); }
+Status Store::Flush() noexcept { return impl_->Flush(); }
+std::string Store::StatsJson() noexcept { return impl_->StatsJson(); }
+
+}  // namespace lamina

@@ -1,0 +1,268 @@
+// The store: what is behind Store in lamina.h, and how its parts hold together.
+//
+// Locks, in the order in which they may be taken:
+//   erase_mutex_       one erase at a time
+//   checkpoint_mutex_  one checkpoint at a time
+//   manifest_mutex_    edits of the manifest, the tree, and the installation of views
+//   publish_mutex_     puts becoming visible, the active memtable, barred pages, root epochs
+//   view_mutex_        the pointer to the present view; held for a copy only
+// No I/O is done under publish_mutex_ and view_mutex_. Reading a page takes view_mutex_ alone.
+//
+// A put (put.cc) takes slots, writes payloads, journals them, and publishes entries and tags in one
+// step under publish_mutex_. A get (get.cc) locates, pins, reads, verifies. A checkpoint
+// (checkpoint.cc) fixes its journal position, turns frozen memtables into a run, saves slot tables,
+// and commits one manifest edit. Recovery (open.cc, recovery.cc) is the reverse.
+#ifndef LAMINA_ENGINE_STORE_STORE_IMPL_H_
+#define LAMINA_ENGINE_STORE_STORE_IMPL_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "compaction/picker.h"
+#include "compaction/scheduler.h"
+#include "engine/base/buffer.h"
+#include "engine/index/block_cache.h"
+#include "engine/io/file_system.h"
+#include "engine/io/queue_pool.h"
+#include "engine/lamina.h"
+#include "engine/store/counters.h"
+#include "engine/store/manifest.h"
+#include "engine/store/path.h"
+#include "engine/store/root_table.h"
+#include "engine/store/view.h"
+#include "tensorlog/journal_reader.h"
+#include "tensorlog/journal_writer.h"
+#include "tensorlog/tensor_log.h"
+
+namespace lamina {
+
+class JsonWriter;
+class Recovery;
+
+// What a test may put in place of the world.
+struct StoreEnvironment {
+  // Null: the operating system's, as the options say.
+  std::unique_ptr<FileSystem> file_system;
+  // 0: from the operating system. Otherwise everything random in a new store comes from this seed.
+  uint64_t seed = 0;
+  // Background threads; 0: none, the test runs background work through scheduler().
+  size_t background_threads = 2;
+};
+
+class Store::Impl final : private SegmentSource {
+ public:
+  static Result<std::unique_ptr<Impl>> Open(const std::string& directory, const Options& options,
+                                            StoreEnvironment environment) noexcept;
+  // Waits for calls in progress, checkpoints, closes.
+  ~Impl() override;
+
+  // As in lamina.h.
+  Result<std::unique_ptr<Path::Impl>> PathFromTokens(std::string_view root,
+                                                     std::span<const uint32_t> tokens,
+                                                     uint32_t page_tokens) noexcept;
+  Result<std::unique_ptr<Path::Impl>> PathFromDigests(std::string_view root, PathKind kind,
+                                                      std::span<const uint8_t> digests) noexcept;
+  Result<size_t> Probe(Path::Impl& path, size_t first, size_t count,
+                       std::span<PageState> states) noexcept;
+  Result<size_t> Put(Path::Impl& path, size_t first, size_t count, const PutBuffers& buffers,
+                     std::span<PageState> states) noexcept;
+  Result<size_t> Get(Path::Impl& path, size_t first, size_t count, const GetBuffers& buffers,
+                     std::span<PageState> states) noexcept;
+  Status Touch(Path::Impl& path, size_t first, size_t count) noexcept;
+  Status Erase(Path::Impl& path, size_t first, size_t count) noexcept;
+  Status EraseRoot(std::string_view root) noexcept;
+  Status Flush() noexcept;
+  std::string StatsJson() noexcept;
+
+  // Writes what is not flushed. At close, with `closing`, slot tables are saved whole.
+  Status Checkpoint(bool closing) noexcept;
+  // Merges everything into one run and drops what is dead. For tests and tools.
+  Status CompactAll() noexcept;
+  Scheduler& scheduler() noexcept { return *scheduler_; }
+  TensorLog& log() noexcept { return *log_; }
+  [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
+  [[nodiscard]] const StoreCounters& counters() const noexcept { return counters_; }
+
+  static constexpr size_t kMaxPageBytes = size_t{1} << 30;
+
+ private:
+  friend class PutOperation;
+  friend class GetOperation;
+  friend class Recovery;
+  friend class CheckpointTask;
+  friend class CompactionTask;
+  friend class OrphanTask;
+
+  // Keeps the store open for the length of a call.
+  class Call {
+   public:
+    explicit Call(Impl& store) noexcept;
+    ~Call();
+    [[nodiscard]] Status status() const noexcept;  // kClosed once the store is closing
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    Impl& store_;
+  };
+
+  Impl(std::string directory, const Options& options, StoreEnvironment environment) noexcept;
+
+  // ---- store.cc
+  Status CheckRange(const char* call, const Path::Impl& path, size_t first, size_t count,
+                    std::optional<size_t> states) const noexcept;
+  Status CheckBuffers(const char* call, size_t count, size_t buffers, std::span<const size_t> sizes,
+                      size_t buffers_per_page) const noexcept;
+  void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
+  [[nodiscard]] IoLimits Limits() const noexcept;
+  void StampHeat(const Path::Impl& path, size_t end) noexcept;
+  void CountTally(const IoTally& tally, bool write) noexcept;
+
+  // ---- put.cc
+  void NotePutDone(uint64_t ticket) noexcept;
+  void NotePublished(RootState& root, uint64_t pages, uint64_t bytes) noexcept;
+  void NoteRejection(const Status& why) noexcept;
+
+  // ---- open.cc
+  Status OpenAll() noexcept;
+  void AbandonOpen() noexcept;
+  Status OpenDirectory() noexcept;
+  Status CreateStore() noexcept;
+  Status OpenStore() noexcept;
+  void MakeParts() noexcept;
+  Status OpenTensorLog(ManifestState* state) noexcept;
+  Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
+  void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
+  void StartBackground() noexcept;
+  Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
+  [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
+  void SizeCache() noexcept;
+
+  // ---- erase.cc
+  void WaitForEarlierPuts() noexcept;
+
+  // ---- checkpoint.cc
+  struct CheckpointPlan;
+  void FreezeForCheckpoint(CheckpointPlan* plan) noexcept;
+  Status WriteTables(CheckpointPlan* plan) noexcept;
+  Status PrepareCheckpoint(CheckpointPlan* plan) noexcept;
+  Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
+  Status RunCheckpoint(bool closing) noexcept;
+  // Freezes the active memtable when it is full; waits, bounded, when too many are frozen.
+  Status MakeMemtableRoom() noexcept;
+  void FreezeActive() noexcept;  // under publish_mutex_
+  [[nodiscard]] std::shared_ptr<Memtable> NewMemtable() const noexcept;
+  TableBuilderOptions NewTableOptions(double filter_bits) noexcept;
+  // Replaces the view by a changed copy.
+  void InstallView(const std::function<void(View*)>& change) noexcept;
+  void WakeCheckpoint() noexcept;
+  [[nodiscard]] std::unique_ptr<BackgroundTask> NextCheckpoint() noexcept;
+  void RunTimer() noexcept;
+
+  // ---- stats.cc
+  void WriteRoots(JsonWriter& json) noexcept;
+
+  // ---- compact.cc
+  [[nodiscard]] Shape TargetShape() const noexcept;
+  [[nodiscard]] PickerOptions PickOptions() const noexcept;
+  // Bits for a run that a flush or job is about to write at a level.
+  [[nodiscard]] double FilterBitsFor(uint64_t entries, const std::vector<RunPtr>& leaving) noexcept;
+  std::unique_ptr<BackgroundTask> NextCompaction() noexcept;
+  void InstallTree() noexcept;  // under manifest_mutex_
+  void NoteBackgroundError(const Status& status) noexcept;
+  std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
+
+  // ---- SegmentSource
+  Result<uint32_t> ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
+                                  uint32_t slot_count) noexcept override;
+  Status SegmentCreated(const SegmentInfo& info) noexcept override;
+  void SegmentFailed(const SegmentInfo& info, const Status& why) noexcept override;
+
+  // Fixed once open.
+  const std::string directory_;
+  const Options options_;
+  StoreEnvironment environment_;
+  uint64_t instance_ = 0;  // tells paths of this open store from others'
+  std::unique_ptr<FileSystem> fs_;
+  std::unique_ptr<FileLock> lock_;
+  Creation creation_;
+  StoreId store_id_;
+  std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
+  uint64_t replayed_pages_ = 0;
+  uint64_t memtable_bytes_ = 0;     // size at which a memtable is frozen
+  uint64_t checkpoint_bytes_ = 0;   // of log, at which a checkpoint is due
+  bool created_ = false;            // this open made the store,
+  bool created_directory_ = false;  // and its directory
+  bool abandoned_ = false;          // the open failed
+
+  StoreCounters counters_;
+  IndexCounters index_counters_;
+  RootTable roots_;
+  std::unique_ptr<BufferPool> bounce_;
+  std::unique_ptr<QueuePool> queues_;
+  std::unique_ptr<BlockCache> cache_;
+  std::unique_ptr<OpenTables> tables_;
+  std::unique_ptr<TensorLog> log_;
+  std::unique_ptr<JournalWriter> journal_;
+
+  std::mutex erase_mutex_;
+  std::mutex checkpoint_mutex_;
+  JournalPosition previous_checkpoint_;  // journal files below it may go
+
+  std::mutex manifest_mutex_;
+  std::unique_ptr<Manifest> manifest_;
+  JobsInFlight jobs_in_flight_;
+  bool full_compaction_wanted_ = false;
+  uint32_t next_segment_id_ = 1;
+  uint64_t segment_bytes_ = 0;  // of all segments, those being created included
+
+  std::mutex publish_mutex_;
+  std::set<uint64_t> puts_in_progress_;  // that may journal and publish
+  uint64_t next_put_ = 0;
+  std::condition_variable put_done_;  // one has ended; the journal's low water may have risen
+  std::set<PageKey> barred_;
+
+  mutable std::mutex view_mutex_;
+  std::shared_ptr<const View> view_;
+
+  std::atomic<uint64_t> frozen_memtables_{0};
+  std::atomic<bool> flush_wanted_{false};
+  std::atomic<bool> dirty_{false};  // something to checkpoint
+  std::atomic<uint64_t> bytes_since_checkpoint_{0};
+  std::atomic<uint64_t> operations_{0};
+  std::atomic<bool> walk_orphans_{false};  // taken by the verify source
+
+  std::mutex notes_mutex_;
+  std::string last_rejection_;
+  std::string last_background_error_;
+  Scheduler::Clock::time_point last_retry_;  // of background work that had failed
+
+  std::mutex calls_mutex_;
+  std::condition_variable calls_done_;
+  std::atomic<uint64_t> calls_{0};
+  std::atomic<bool> closing_{false};
+
+  // Makes a checkpoint when checkpoint_seconds have passed with changes.
+  std::thread timer_;
+  std::mutex timer_mutex_;
+  std::condition_variable timer_wake_;
+
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_STORE_IMPL_H_

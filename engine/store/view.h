@@ -1,0 +1,79 @@
+// What a lookup sees: the memtables and the tables of every run, newest first. Immutable and
+// shared, so that lookups need no lock while flushes and compactions replace it.
+#ifndef LAMINA_ENGINE_STORE_VIEW_H_
+#define LAMINA_ENGINE_STORE_VIEW_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "compaction/levels.h"
+#include "engine/index/block_cache.h"
+#include "engine/index/counters.h"
+#include "engine/index/memtable.h"
+#include "engine/index/table.h"
+#include "engine/io/file_system.h"
+
+namespace lamina {
+
+struct OpenRun {
+  RunPtr run;
+  // One for each of run->tables. Null for a table that could not be opened: its pages are misses.
+  std::vector<std::shared_ptr<Table>> tables;
+
+  // The table whose key range may hold `key`, as an index into `tables`; tables.size() when none
+  // does.
+  [[nodiscard]] size_t IndexFor(const StemKey& key) const noexcept;
+  // That table; null when there is none, or when it could not be opened.
+  [[nodiscard]] const Table* TableFor(const StemKey& key) const noexcept {
+    const size_t index = IndexFor(key);
+    return index == tables.size() ? nullptr : tables[index].get();
+  }
+};
+
+struct View {
+  std::shared_ptr<Memtable> active;
+  std::vector<std::shared_ptr<Memtable>> frozen;  // newest first
+  TreePtr tree;
+  std::vector<OpenRun> runs;  // newest first
+};
+
+// `<directory>/NNNNNNNNNN.sst`
+std::string TablePath(const std::string& directory, uint64_t number) noexcept;
+bool ParseTableFileName(std::string_view name, uint64_t* number) noexcept;
+
+// The tables that are open. Thread-safe.
+class OpenTables {
+ public:
+  OpenTables(FileSystem& fs, std::string directory, BlockCache* cache,
+             IndexCounters* counters) noexcept;
+
+  // Opens it when it is not. The error is the reader's; it is given again at every call, without
+  // trying again, so that a damaged table is reported once (problems()).
+  Result<std::shared_ptr<Table>> Get(const TableMeta& meta) noexcept;
+  // The runs of a tree with their tables. Damaged tables are null.
+  std::vector<OpenRun> OpenRuns(const Tree& tree) noexcept;
+  // Closes a table that left the tree (readers keep theirs), drops its blocks, and unlinks its
+  // file.
+  Status Remove(uint64_t number) noexcept;
+
+  // "path: what is wrong", of the tables that could not be opened.
+  [[nodiscard]] std::vector<std::string> problems() const noexcept;
+  [[nodiscard]] uint64_t memory_bytes() const noexcept;
+
+ private:
+  FileSystem& fs_;
+  const std::string directory_;
+  BlockCache* const cache_;
+  IndexCounters* const counters_;
+  mutable std::mutex mutex_;
+  std::map<uint64_t, std::shared_ptr<Table>> tables_;
+  std::map<uint64_t, Status> failed_;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_VIEW_H_
