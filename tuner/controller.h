@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "tuner/cost_model.h"
 #include "tuner/decision.h"
@@ -32,8 +33,8 @@ class Controller {
   // `initial`: the shape that the tree follows now.
   Controller(const ControllerOptions& options, const TreeShape& initial) noexcept;
 
-  // Continues where a record left off (the journal's last, after a restart): regret, dwell, model
-  // error, and the shape that it left in force. A shape outside `options.space` (pins have changed)
+  // Continues where a record left off (the journal's last, after a restart): the shape that it left
+  // in force, regrets, dwell and model error. A shape outside `options.space` (pins have changed)
   // is not taken. The first window then searches anew.
   void Restore(const DecisionRecord& last) noexcept;
 
@@ -57,20 +58,24 @@ class Controller {
  private:
   Trigger FindTrigger(const Input& input, double mix_distance) const noexcept;
   void Search(const Input& input, const WorkloadMix& mix) noexcept;
-  void PriceAgain(const Input& input, const WorkloadMix& mix) noexcept;
+  void Track(const Candidate& candidate) noexcept;
+  void PriceRivals(const Input& input, const WorkloadMix& mix) noexcept;
   void Measure(DecisionRecord* record) noexcept;
-  void Decide(const Input& input, DecisionRecord* record) noexcept;
+  void Weigh(const Input& input, DecisionRecord* record) noexcept;
+  void SwitchTo(const TreeShape& shape) noexcept;
 
   ControllerOptions options_;
   TreeShape target_;
   WorkloadWindow window_;
-  SwitchRule rule_;
   ModelError error_;
   double measured_lookup_s_ = 0;  // of the window so far
+  double dwell_entries_ = 0;      // written since the last switch
   uint64_t switches_ = 0;
   uint64_t searches_ = 0;
+  // Shapes other than target_ that some search found among the best, with the regret against each;
+  // the most recently found last.
+  std::vector<Candidate> rivals_;
   // Of the last search:
-  std::vector<Candidate> candidates_;
   std::optional<WorkloadMix> searched_mix_;
   double searched_entries_ = 0;
   DeviceModel searched_device_;

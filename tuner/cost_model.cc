@@ -9,6 +9,9 @@
 namespace lamina::tuner {
 namespace {
 
+// A level with its full number of batches is full, whatever the last digits of the sum are.
+constexpr double kFullLevel = 1 + 1e-9;
+
 // Seconds that one block read costs.
 double BlockReadSeconds(const CostInputs& inputs) noexcept {
   return inputs.device.read_device_s + inputs.latency_weight * inputs.device.read_latency_s;
@@ -284,20 +287,37 @@ Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const T
 }
 
 TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree,
-                                 const TreeShape& to) noexcept {
+                                 const TreeShape& from, const TreeShape& to) noexcept {
   const StoreFacts& facts = inputs.facts;
   TransitionCost cost;
   const uint32_t level_count = UsedLevels(tree);
+  double room_above = BatchEntries(to, facts.entry_bytes, 0);
   for (uint32_t i = 0; i < level_count; ++i) {
     double entries = 0;
     for (const RunState& run : tree.levels[i].runs) entries += run.entries;
+    const double capacity = LevelCapacity(to, facts.entry_bytes, i);
     const bool too_many = tree.levels[i].runs.size() > to.RunsAt(i, level_count);
-    const bool too_large = entries > LevelCapacity(to, facts.entry_bytes, i) * (1 + 1e-9);
-    if (too_many || too_large) cost.entries += entries;
+    if (too_many || entries > capacity * kFullLevel) {
+      cost.entries += entries;
+      cost.wait_entries = room_above;
+    }
+    room_above += std::max(0.0, capacity - entries);
   }
-  cost.device_s = cost.entries * facts.entry_bytes *
-                  (1 / inputs.device.read_bytes_per_s + 1 / inputs.device.write_bytes_per_s);
+  Prediction after;
+  FillMeanLevels(facts, to, &after);
+  double returning = 0;
+  for (uint32_t i = 0; i < after.level_count; ++i) {
+    const bool more = to.RunsAt(i, after.level_count) > from.RunsAt(i, after.level_count);
+    const double entries = after.levels[i].entries;
+    if (more || entries > LevelCapacity(from, facts.entry_bytes, i) * kFullLevel) {
+      returning += entries;
+    }
+  }
+  const double device_s = facts.entry_bytes * (1 / inputs.device.read_bytes_per_s +
+                                               1 / inputs.device.write_bytes_per_s);
+  cost.device_s = cost.entries * device_s;
   cost.cpu_s = cost.entries * facts.merge_cpu_s;
+  cost.return_s = returning * (device_s + facts.merge_cpu_s);
   return cost;
 }
 

@@ -24,15 +24,19 @@ namespace lamina::tuner {
 
 // What does not depend on the shape.
 struct StoreFacts {
-  double entries = 0;         // N, live entries in the index
+  // N, entries in the index. Live ones and the dead that merges leave on the mean: a number that
+  // swings as merges drop dead entries would make the tuner swing with it.
+  double entries = 0;
   double entry_bytes = 40;    // on disk, in a table, without filter
   double journal_bytes = 50;  // per put; 0 without a journal
   double block_bytes = 4096;
   double page_bytes = 0;  // tensor bytes per put; 0 for entries only
   double log_write_amplification = 1;
-  double cache_hit_ratio = 0;   // of index block reads, for candidates
-  double stem_runs = 1;         // mean number of runs that hold a part of one stem
-  double merge_cpu_s = 0.2e-6;  // per entry merged; part of what a switch costs
+  double cache_hit_ratio = 0;  // of index block reads, for candidates
+  double stem_runs = 1;        // mean number of runs that hold a part of one stem
+  // CPU per entry merged, as part of what a switch costs: about 0.2 us, at a tenth, because merges
+  // run on cores that would be idle.
+  double merge_cpu_s = 20e-9;
   // Per run that a lookup asks. Without it, an index that is cached whole would be best with any
   // number of runs. Counts as device time; 0 prices I/O alone.
   double filter_check_s = 20e-9;
@@ -121,17 +125,22 @@ Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const T
                        const TreeState& tree) noexcept;
 
 struct TransitionCost {
+  double entries = 0;  // to be merged sooner than they would have been
   double device_s = 0;
   double cpu_s = 0;
-  double entries = 0;  // to be merged sooner than they would have been
+  // Entries that have to be put before batches have reached all levels that break the new limits.
+  // Applied lazily, the new shape pays off only then.
+  double wait_entries = 0;
+  // What going back would cost, device and CPU, once the new shape has filled.
+  double return_s = 0;
   [[nodiscard]] double total_s() const noexcept { return device_s + cpu_s; }
   friend bool operator==(const TransitionCost&, const TransitionCost&) = default;
 };
-// What it costs to bring the tree under `to`: the entries of each level that has more runs or more
-// entries than `to` allows there. More runs allowed cost nothing. An upper bound when applied
-// lazily.
+// What it costs to bring the tree, which follows `from`, under `to`: the entries of each level that
+// has more runs or more entries than `to` allows there. More runs allowed cost nothing to get, and
+// their price when they have to go again. An upper bound when applied lazily.
 TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree,
-                                 const TreeShape& to) noexcept;
+                                 const TreeShape& from, const TreeShape& to) noexcept;
 
 }  // namespace lamina::tuner
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace lamina::tuner {
 
@@ -34,37 +35,35 @@ void ModelError::Add(double predicted_s, double measured_s, double index_s) noex
 
 double ModelError::relative_sd() const noexcept { return std::max(kFloor, std::sqrt(variance_)); }
 
-DecisionOutcome SwitchRule::Step(const DecisionInputs& inputs) noexcept {
+DecisionOutcome Decide(const DecisionLimits& limits, const DecisionInputs& inputs) noexcept {
   DecisionOutcome outcome;
   outcome.gain_s = inputs.current_s - inputs.best_s;
-  outcome.required_gain_s = limits_.error_multiple * inputs.error_sd * inputs.current_s;
-  outcome.regret_before_s = regret_s_;
-  regret_s_ = std::max(0.0, regret_s_ + outcome.gain_s * inputs.operations);
-  outcome.regret_after_s = regret_s_;
-  outcome.threshold_s = inputs.transition_s;
-  entries_since_switch_ += inputs.entries_written;
-  outcome.dwell_entries = entries_since_switch_;
-  outcome.dwell_required = limits_.dwell_memtables * inputs.memtable_entries;
+  outcome.required_gain_s = limits.error_multiple * inputs.error_sd * inputs.current_s;
+  outcome.regret_after_s =
+      std::max(0.0, inputs.regret_before_s + outcome.gain_s * inputs.operations);
+  outcome.threshold_s = std::max(inputs.transition_s, (inputs.transition_s + inputs.return_s) / 2);
+  outcome.dwell_required = limits.dwell_memtables * inputs.memtable_entries;
+  if (outcome.gain_s > 0 && inputs.wait_entries > 0) {
+    // Without puts it never comes about.
+    outcome.waiting_s =
+        inputs.entries_written > 0
+            ? outcome.gain_s * inputs.operations * inputs.wait_entries / inputs.entries_written
+            : std::numeric_limits<double>::max();
+  }
 
-  if (inputs.same_shape || outcome.gain_s <= 0) {
+  if (outcome.gain_s <= 0) {
     outcome.verdict = Verdict::kKeep;
   } else if (outcome.gain_s <= outcome.required_gain_s) {
     outcome.verdict = Verdict::kWithinError;
   } else if (outcome.regret_after_s < outcome.threshold_s) {
     outcome.verdict = Verdict::kAccumulating;
-  } else if (outcome.dwell_entries < outcome.dwell_required) {
+  } else if (inputs.dwell_entries < outcome.dwell_required) {
     outcome.verdict = Verdict::kDwelling;
   } else {
     outcome.verdict = Verdict::kSwitch;
-    regret_s_ = 0;
-    entries_since_switch_ = 0;
+    outcome.eager = outcome.waiting_s > inputs.transition_s;
   }
   return outcome;
-}
-
-void SwitchRule::Restore(double regret_s, double entries_since_switch) noexcept {
-  regret_s_ = std::max(0.0, regret_s);
-  entries_since_switch_ = std::max(0.0, entries_since_switch);
 }
 
 }  // namespace lamina::tuner

@@ -116,13 +116,16 @@ template <class Archive>
 void DescribeFields(Archive& a, Candidate& v) noexcept {
   a.Shape("shape", v.shape, v.prediction);
   a.Object("prediction", v.prediction);
+  a.Number("regret_s", v.regret_s);
 }
 
 template <class Archive>
 void DescribeFields(Archive& a, TransitionCost& v) noexcept {
+  a.Number("entries", v.entries);
   a.Number("device_s", v.device_s);
   a.Number("cpu_s", v.cpu_s);
-  a.Number("entries", v.entries);
+  a.Number("wait_entries", v.wait_entries);
+  a.Number("return_s", v.return_s);
 }
 
 template <class Archive>
@@ -131,10 +134,13 @@ void DescribeFields(Archive& a, DecisionInputs& v) noexcept {
   a.Number("entries_written", v.entries_written);
   a.Number("current_s", v.current_s);
   a.Number("best_s", v.best_s);
+  a.Number("regret_before_s", v.regret_before_s);
   a.Number("transition_s", v.transition_s);
+  a.Number("return_s", v.return_s);
+  a.Number("wait_entries", v.wait_entries);
   a.Number("error_sd", v.error_sd);
   a.Number("memtable_entries", v.memtable_entries);
-  a.Number("same_shape", v.same_shape);
+  a.Number("dwell_entries", v.dwell_entries);
 }
 
 template <class Archive>
@@ -142,11 +148,11 @@ void DescribeFields(Archive& a, DecisionOutcome& v) noexcept {
   a.Enum("verdict", v.verdict, Verdict::kSwitch, VerdictName);
   a.Number("gain_s", v.gain_s);
   a.Number("required_gain_s", v.required_gain_s);
-  a.Number("regret_before_s", v.regret_before_s);
   a.Number("regret_after_s", v.regret_after_s);
   a.Number("threshold_s", v.threshold_s);
-  a.Number("dwell_entries", v.dwell_entries);
   a.Number("dwell_required", v.dwell_required);
+  a.Number("waiting_s", v.waiting_s);
+  a.Number("eager", v.eager);
 }
 
 template <class Archive>

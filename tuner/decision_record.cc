@@ -31,7 +31,7 @@ std::string ReasonOf(const DecisionRecord& record) noexcept {
       return "regret of " + regret + " has not reached the transition's " + threshold;
     case Verdict::kDwelling:
       return "regret of " + regret + " covers the transition's " + threshold + ", but only " +
-             Printed(outcome.dwell_entries) + " of " + Printed(outcome.dwell_required) +
+             Printed(record.inputs.dwell_entries) + " of " + Printed(outcome.dwell_required) +
              " entries were written since the last switch";
     case Verdict::kSwitch:
       return "regret of " + regret + " reached the transition's " + threshold + "; the gain of " +

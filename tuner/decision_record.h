@@ -14,7 +14,7 @@ namespace lamina::tuner {
 
 // What called for a search in this window.
 enum class Trigger : uint8_t {
-  kNone = 0,    // none was made: the candidates are those of the last one, priced again
+  kNone = 0,    // none was made: candidates of earlier ones were priced again
   kFirst = 1,   // the first window since the store was opened
   kMix = 2,     // the mix moved by more than DecisionLimits::mix_trigger
   kGrowth = 3,  // entries or device changed by more than DecisionLimits::growth_trigger
@@ -42,10 +42,12 @@ struct DecisionRecord {
   double latency_weight = 0;
   DecisionLimits limits;
 
-  Candidate current;                  // the shape that the tree follows, at its mean
-  Prediction present;                 // the same from the real runs of this moment
-  std::vector<Candidate> candidates;  // best first, 1 to kMaxCandidates
-  TransitionCost transition;          // to candidates[0]
+  Candidate current;   // the shape that the tree follows, at its mean
+  Prediction present;  // the same from the real runs of this moment
+  // The one that was weighed against the present shape, then the cheapest others; 1 to
+  // kMaxCandidates. The present shape alone when nothing else is allowed.
+  std::vector<Candidate> candidates;
+  TransitionCost transition;  // to candidates[0]
   DecisionInputs inputs;
   DecisionOutcome outcome;
   double error_mean_ratio = 1;  // ModelError::mean_ratio

@@ -16,11 +16,14 @@
 namespace lamina::tuner {
 
 // `level_entries[i]`: entries in level i once the flush or compaction at hand has finished, its
-// outputs included. The result fills every level above the deepest one with entries up to its
-// capacity, with runs of the size that the shape makes there. The deepest level gets one more batch
-// if that would start a run of its own; otherwise it frees the filter that it replaces.
+// outputs included. `max_entries`: what the index will hold at most. The result fills every level
+// above the deepest one with entries up to its capacity, with runs of the size that the shape makes
+// there. A deepest level of several runs gets what it may still take, but not more than twice what
+// it has: setting aside for a level that may never fill wastes memory, and too little leaves its
+// last runs without a filter. One of a single run gets nothing: it frees the filter it replaces.
 std::vector<FilterRun> RunsToCome(const TreeShape& shape, double entry_bytes,
-                                  std::span<const uint64_t> level_entries) noexcept;
+                                  std::span<const uint64_t> level_entries,
+                                  uint64_t max_entries = UINT64_MAX) noexcept;
 
 }  // namespace lamina::tuner
 

@@ -36,23 +36,10 @@ class ShortList {
   std::vector<Item> shapes_;
 };
 
-bool SameTree(const Candidate& a, const Candidate& b) noexcept {
-  if (a.shape.size_ratio != b.shape.size_ratio ||
-      a.shape.memtable_bytes != b.shape.memtable_bytes ||
-      a.prediction.level_count != b.prediction.level_count) {
-    return false;
-  }
-  const uint32_t count = a.prediction.level_count;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (a.shape.RunsAt(i, count) != b.shape.RunsAt(i, count)) return false;
-  }
-  return true;
-}
-
 // Puts `candidate` in its place unless the same tree is there already.
 void Insert(std::vector<Candidate>* best, const Candidate& candidate) noexcept {
   for (const Candidate& other : *best) {
-    if (SameTree(other, candidate)) return;
+    if (SameTree(other.shape, candidate.shape, candidate.prediction.level_count)) return;
   }
   const auto at = std::upper_bound(best->begin(), best->end(), candidate,
                                    [](const Candidate& a, const Candidate& b) {
@@ -79,7 +66,8 @@ class Searcher {
     }
     SearchResult result;
     for (const ShortList::Item& item : short_list_.items()) {
-      Insert(&result.best, {item.shape, PredictShape(inputs_, mix_, item.shape)});
+      Insert(&result.best,
+             {.shape = item.shape, .prediction = PredictShape(inputs_, mix_, item.shape)});
     }
     if (space_.policy == SearchSpace::Policy::kAny && space_.per_level_runs) {
       const std::vector<Candidate> starts = result.best;
@@ -166,6 +154,14 @@ class Searcher {
 SearchResult FindBestShapes(const CostInputs& inputs, const WorkloadMix& mix,
                             const SearchSpace& space, size_t how_many) noexcept {
   return Searcher(inputs, mix, space).Run(how_many);
+}
+
+bool SameTree(const TreeShape& a, const TreeShape& b, uint32_t level_count) noexcept {
+  if (a.size_ratio != b.size_ratio || a.memtable_bytes != b.memtable_bytes) return false;
+  for (uint32_t i = 0; i < level_count; ++i) {
+    if (a.RunsAt(i, level_count) != b.RunsAt(i, level_count)) return false;
+  }
+  return true;
 }
 
 uint64_t FilterBudget(const SearchSpace& space, const StoreFacts& facts,

@@ -35,6 +35,8 @@ struct SearchSpace {
 struct Candidate {
   TreeShape shape;
   Prediction prediction;
+  // What the present shape has cost above this one so far (decision.h). The search leaves it 0.
+  double regret_s = 0;
   friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
@@ -46,6 +48,9 @@ struct SearchResult {
 
 SearchResult FindBestShapes(const CostInputs& inputs, const WorkloadMix& mix,
                             const SearchSpace& space, size_t how_many = 3) noexcept;
+
+// Whether two shapes make the same tree of `level_count` levels: T, K per level and memtable.
+bool SameTree(const TreeShape& a, const TreeShape& b, uint32_t level_count) noexcept;
 
 // Filter budget of a shape with that memtable, by the rules of SearchSpace.
 uint64_t FilterBudget(const SearchSpace& space, const StoreFacts& facts,

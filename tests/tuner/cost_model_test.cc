@@ -372,21 +372,48 @@ TEST_CASE("a switch costs the entries of levels that break the new limits, and m
   const TreeState state = tree.State();
   inputs.facts.entries = state.entries();
   REQUIRE(state.levels.size() == 3);
+  const TreeShape tiering = Small(TieringShape(4));
+  const auto cost_of = [&](const TreeShape& to) {
+    return PredictTransition(inputs, state, tiering, Small(to));
+  };
 
-  CHECK(PredictTransition(inputs, state, Small(TieringShape(4))).entries == 0);
-  const TransitionCost lazy = PredictTransition(inputs, state, Small(LazyShape(4)));
+  CHECK(cost_of(TieringShape(4)).entries == 0);
+  const TransitionCost lazy = cost_of(LazyShape(4));
   CHECK(lazy.entries == 48000);
   CHECK(lazy.device_s == Approx(48000 * 40 * (1 / 6e9 + 1 / 3e9)));
-  CHECK(lazy.cpu_s == Approx(48000 * 0.2e-6));
-  CHECK(PredictTransition(inputs, state, Small(LevelingShape(4))).entries == 63000);
+  CHECK(lazy.cpu_s == Approx(48000 * 20e-9));
+  // All levels are full: the next memtable reaches the last one.
+  CHECK(lazy.wait_entries == kMemtableEntries);
+  CHECK(cost_of(LevelingShape(4)).entries == 63000);
   // A larger ratio with room for the same runs: nothing to do.
-  CHECK(PredictTransition(inputs, state, Small(TieringShape(8))).entries == 0);
-  // A smaller one: the two upper levels are within T-1 runs no more, and all are too large.
-  CHECK(PredictTransition(inputs, state, Small(TieringShape(2))).entries == 63000);
+  CHECK(cost_of(TieringShape(8)).entries == 0);
+  // A smaller one: every level has too many entries.
+  CHECK(cost_of(TieringShape(2)).entries == 63000);
+}
 
-  GrowingTree leveled(Small(LevelingShape(4)));
-  for (int flush = 0; flush < 63; ++flush) leveled.Flush();
-  CHECK(PredictTransition(inputs, leveled.State(), Small(TieringShape(4))).total_s() == 0);
+TEST_CASE("more runs are had for nothing, but not given up for nothing") {
+  CostInputs inputs;
+  GrowingTree tree(Small(LevelingShape(4)));
+  for (int flush = 0; flush < 63; ++flush) tree.Flush();
+  inputs.facts.entries = static_cast<double>(tree.Entries());
+  const TransitionCost there =
+      PredictTransition(inputs, tree.State(), Small(LevelingShape(4)), Small(TieringShape(4)));
+  CHECK(there.total_s() == 0);
+  CHECK(there.wait_entries == 0);
+  CHECK(there.return_s == Approx(63000 * (40 * (1 / 6e9 + 1 / 3e9) + 20e-9)));
+}
+
+TEST_CASE("the wait for a lazy switch is the room above the deepest level concerned") {
+  CostInputs inputs;
+  GrowingTree tree(Small(LazyShape(4)));
+  for (int flush = 0; flush < 16 + 4 + 4 + 1; ++flush) tree.Flush();
+  REQUIRE(tree.levels[1].size() == 2);
+  inputs.facts.entries = static_cast<double>(tree.Entries());
+  const TransitionCost cost =
+      PredictTransition(inputs, tree.State(), Small(LazyShape(4)), Small(LevelingShape(4)));
+  CHECK(cost.entries == 8000);
+  // Level 0 takes two memtables more, and the third goes through to level 1.
+  CHECK(cost.wait_entries == 3 * kMemtableEntries);
 }
 
 }  // namespace

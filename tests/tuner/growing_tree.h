@@ -30,8 +30,9 @@ class GrowingTree {
   TreeShape shape;
   double entry_bytes = 40;
   FprCurve curve = FprCurve::Ideal();
-  // Entries beyond so many have died: the oldest, when the deepest level is merged.
-  uint64_t max_entries = UINT64_MAX;
+  // Entries beyond so many have died, the oldest first. Merges of the deepest level drop them; when
+  // there are 1.5 times as many, tables are rewritten for it.
+  uint64_t max_entries = UINT64_MAX / 2;
 
   std::vector<std::vector<Run>> levels;  // level 0 first; oldest run first
   uint64_t flushed_entries = 0;
@@ -43,16 +44,37 @@ class GrowingTree {
     flushed_entries += incoming;
     for (size_t level = 0;; ++level) {
       if (levels.size() == level) levels.emplace_back();
-      const double capacity =
-          LevelCapacity(shape, entry_bytes, static_cast<uint32_t>(level)) * (1 + 1e-6);
       const uint64_t here = EntriesOf(level);
-      if (static_cast<double>(here + incoming) <= capacity) return Join(level, incoming);
+      if (static_cast<double>(here + incoming) <= Capacity(level)) {
+        Join(level, incoming);
+        break;
+      }
       read_entries += here;
       incoming += here;
       levels[level].clear();
-      if (level + 1 == levels.size() && flushed_entries > max_entries) {
-        incoming = std::min(incoming, max_entries);
-        if (static_cast<double>(incoming) <= capacity) return Write(level, incoming);
+      if (level + 1 < levels.size()) continue;
+      incoming = std::min(incoming, max_entries);
+      if (static_cast<double>(incoming) <= Capacity(level)) {
+        Write(level, incoming);
+        break;
+      }
+    }
+    if (static_cast<double>(Entries()) > 1.5 * static_cast<double>(max_entries)) DropDead();
+  }
+
+  // Merges what breaks the limits of the shape now, instead of at the next batch.
+  void ApplyShape() {
+    for (size_t level = 0; level < levels.size(); ++level) {
+      const uint64_t here = EntriesOf(level);
+      const bool too_large = static_cast<double>(here) > Capacity(level);
+      if (here == 0 || (levels[level].size() <= MostRuns(level) && !too_large)) continue;
+      levels[level].clear();
+      read_entries += here;
+      if (too_large && level + 1 == levels.size()) levels.emplace_back();
+      if (too_large) {
+        Join(level + 1, here);
+      } else {
+        Write(level, here);
       }
     }
   }
@@ -102,11 +124,17 @@ class GrowingTree {
   }
 
  private:
+  double Capacity(size_t level) const {
+    return LevelCapacity(shape, entry_bytes, static_cast<uint32_t>(level)) * (1 + 1e-6);
+  }
+  uint32_t MostRuns(size_t level) const {
+    return shape.RunsAt(static_cast<uint32_t>(level), static_cast<uint32_t>(levels.size()));
+  }
+
   // A batch that fits into its level.
   void Join(size_t level, uint64_t incoming) {
     std::vector<Run>& runs = levels[level];
-    const uint32_t most =
-        shape.RunsAt(static_cast<uint32_t>(level), static_cast<uint32_t>(levels.size()));
+    const uint32_t most = MostRuns(level);
     const double batch = BatchEntries(shape, entry_bytes, static_cast<uint32_t>(level));
     const auto merge_newest = [&] {
       read_entries += runs.back().entries;
@@ -122,6 +150,27 @@ class GrowingTree {
     Write(level, incoming);
   }
 
+  void DropDead() {
+    uint64_t dead = Entries() - max_entries;
+    while (dead > 0) {
+      std::vector<Run>& deepest = levels.back();
+      if (deepest.empty()) {
+        levels.pop_back();
+        continue;
+      }
+      const Run oldest = deepest.front();
+      deepest.erase(deepest.begin());
+      if (oldest.entries <= dead) {
+        dead -= oldest.entries;
+        continue;
+      }
+      read_entries += oldest.entries;
+      Write(levels.size() - 1, oldest.entries - dead);
+      std::rotate(deepest.begin(), deepest.end() - 1, deepest.end());
+      dead = 0;
+    }
+  }
+
   void Write(size_t target, uint64_t entries) {
     written_entries += entries;
     std::vector<WrittenFilterRun> remaining;
@@ -135,7 +184,9 @@ class GrowingTree {
     level_entries[target] += entries;
     const std::vector<FilterRun> fresh = {{.entries = entries}};
     const auto allocation = AllocateNewFilters(
-        remaining, fresh, RunsToCome(shape, entry_bytes, level_entries), shape.filter_bits, curve);
+        remaining, fresh,
+        RunsToCome(shape, entry_bytes, level_entries, max_entries + max_entries / 2),
+        shape.filter_bits, curve);
     levels[target].push_back({.entries = entries, .bits = allocation.total_bits});
   }
 };
