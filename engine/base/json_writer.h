@@ -78,6 +78,7 @@ class JsonWriter {
     out_.append(text, end);
   }
   void Write(std::string_view value) { Quote(value); }
+  void Write(const char* value) { Quote(value); }  // which would be taken for a bool
 
   void Quote(std::string_view text) {
     constexpr std::string_view kHex = "0123456789abcdef";

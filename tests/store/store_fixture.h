@@ -1,5 +1,5 @@
-// What store tests share: a directory of their own, pages whose bytes follow from their identity, and
-// calls with all the arguments filled in.
+// What store tests share: a directory of their own, pages whose bytes follow from their identity,
+// and calls with all the arguments filled in.
 #ifndef LAMINA_TESTS_STORE_STORE_FIXTURE_H_
 #define LAMINA_TESTS_STORE_STORE_FIXTURE_H_
 
@@ -43,10 +43,11 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-// Small segments and memtables, so that tests meet their ends; LAMINA_TEST_OPTIONS is appended, so that
-// the same tests run with other backends.
+// Small segments and memtables, so that tests meet their ends; LAMINA_TEST_OPTIONS is appended, so
+// that the same tests run with other backends.
 inline Options TestOptions(const std::string& text = {}) {
-  std::string all = "capacity_bytes=1G;min_free_bytes=0;memory_bytes=128M;memtable_bytes=64K;" + text;
+  std::string all =
+      "capacity_bytes=1G;min_free_bytes=0;memory_bytes=128M;memtable_bytes=64K;" + text;
   if (const char* more = std::getenv("LAMINA_TEST_OPTIONS")) all += std::string(";") + more;
   auto options = Options::Parse(all);
   if (!options.ok()) std::abort();
@@ -73,7 +74,8 @@ inline std::vector<std::byte> Payload(uint64_t seed, size_t bytes) {
   return payload;
 }
 
-// A path of pages of one token each, and the seed of each page's payload: a hash of the tokens so far.
+// A path of pages of one token each, and the seed of each page's payload: a hash of the tokens so
+// far.
 struct TestPath {
   std::unique_ptr<Path> path;
   std::vector<uint64_t> seeds;
@@ -151,7 +153,8 @@ inline std::vector<uint32_t> Tokens(uint32_t first, size_t count) {
 // The number behind "name": in a stats text; 0 when it is not there.
 inline uint64_t StatOf(const std::string& json, const std::string& name) {
   const size_t at = json.find("\"" + name + "\":");
-  return at == std::string::npos ? 0 : std::strtoull(json.c_str() + at + name.size() + 3, nullptr, 10);
+  return at == std::string::npos ? 0
+                                 : std::strtoull(json.c_str() + at + name.size() + 3, nullptr, 10);
 }
 
 }  // namespace lamina::testing

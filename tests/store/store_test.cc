@@ -53,8 +53,7 @@ TEST_CASE("missing ancestors are legal, and a hole stays a hole") {
   TestPath path = MakePath(*store, "model", Tokens(0, 150));
   PutPages(*store, path, 40, 60, kPage);
   const auto states = ProbePages(*store, path, 0, 150);
-  for (size_t i = 0; i < 150; ++i)
-    REQUIRE((states[i] == PageState::kOk) == (i >= 40 && i < 100));
+  for (size_t i = 0; i < 150; ++i) REQUIRE((states[i] == PageState::kOk) == (i >= 40 && i < 100));
   REQUIRE(*store->Probe(*path.path, 0, 150, {}) == 0);
   REQUIRE(*store->Probe(*path.path, 40, 100, {}) == 60);
   const GetOutcome got = GetPages(*store, path, 30, 80, kPage);
@@ -90,7 +89,8 @@ TEST_CASE("a get of another size is a miss and harms nothing") {
 TEST_CASE("pages of different sizes and odd sizes live side by side") {
   const TemporaryDirectory directory;
   const auto store = OpenStore(directory / "store");
-  const std::vector<size_t> sizes = {1, 511, 4096, 4097, 24576, 65535, 1 << 20, (1 << 20) + 1, 4497408};
+  const std::vector<size_t> sizes = {1,     511,     4096,          4097,   24576,
+                                     65535, 1 << 20, (1 << 20) + 1, 4497408};
   TestPath path = MakePath(*store, "model", Tokens(0, sizes.size()));
   for (size_t i = 0; i < sizes.size(); ++i)
     REQUIRE(CountOk(PutPages(*store, path, i, 1, sizes[i])) == 1);
@@ -190,8 +190,7 @@ TEST_CASE("erased pages are gone, stay gone after a restart, and may be put agai
     PutPages(*store, path, 60, 40, kPage);
     REQUIRE(store->Erase(*path.path, 30, 50).ok());
     const auto states = ProbePages(*store, path, 0, 100);
-    for (size_t i = 0; i < 100; ++i)
-      REQUIRE((states[i] == PageState::kOk) == (i < 30 || i >= 80));
+    for (size_t i = 0; i < 100; ++i) REQUIRE((states[i] == PageState::kOk) == (i < 30 || i >= 80));
   }
   store.reset();
   store = OpenStore(directory / "store");
