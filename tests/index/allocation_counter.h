@@ -1,0 +1,14 @@
+// Counts what the test program has allocated with operator new and not yet deleted.
+#ifndef LAMINA_TESTS_INDEX_ALLOCATION_COUNTER_H_
+#define LAMINA_TESTS_INDEX_ALLOCATION_COUNTER_H_
+
+#include <cstddef>
+
+namespace lamina::testing {
+
+// Bytes as asked for, of all threads, alignment padding left out.
+size_t LiveAllocatedBytes() noexcept;
+
+}  // namespace lamina::testing
+
+#endif  // LAMINA_TESTS_INDEX_ALLOCATION_COUNTER_H_
