@@ -148,7 +148,7 @@ Status Store::Impl::WriteTables(CheckpointPlan* plan) noexcept {
   if (plan->memtables.empty()) return Status::Ok();
   uint64_t entries = 0;
   for (const auto& memtable : plan->memtables) entries += memtable->entry_count();
-  const double filter_bits = FilterBitsFor(entries, {});
+  const double filter_bits = FilterBitsFor(0, entries, {});
   FlushIterator source(plan->memtables, *log_);
   while (source.Valid()) {
     TableBuilderOptions how = NewTableOptions(filter_bits);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "compaction/job.h"
+#include "engine/store/filter_budget.h"
 #include "engine/store/store_impl.h"
 
 namespace lamina {
@@ -11,7 +12,9 @@ namespace {
 // Input bytes of one step: how long a flush may have to wait for a merge.
 constexpr uint64_t kStepBytes = uint64_t{4} << 20;
 constexpr uint32_t kDefaultSizeRatio = 10;
-constexpr double kDefaultFilterBits = 10;
+// Filters get so many bits per entry on average, and at most this share of the memory.
+constexpr double kFilterBitsPerEntry = 10;
+constexpr uint64_t kFilterMemoryShare = 4;
 
 // Entries count only if their slots bear their tags.
 class LogOracle final : public SlotOracle {
@@ -50,8 +53,14 @@ PickerOptions Store::Impl::PickOptions() const noexcept {
   return options;
 }
 
-double Store::Impl::FilterBitsFor(uint64_t, const std::vector<RunPtr>&) noexcept {
-  return options_.filter_bits < 0 ? kDefaultFilterBits : options_.filter_bits;
+double Store::Impl::FilterBitsFor(uint32_t level, uint64_t entries,
+                                  std::span<const RunPtr> leaving) noexcept {
+  FilterBudget budget;
+  budget.fixed_bits_per_key = options_.filter_bits;
+  budget.bits_per_entry = kFilterBitsPerEntry;
+  budget.memory_bits = options_.memory_bytes / kFilterMemoryShare * 8;
+  return FilterBitsForNewRun(budget, *CurrentView()->tree, TargetShape(),
+                             PickOptions().batch_entries, level, entries, leaving);
 }
 
 // One job. Its inputs are claimed until it is destroyed.
@@ -95,7 +104,7 @@ class CompactionTask final : public BackgroundTask {
     options.filter_bits_per_key = [this] {
       std::vector<RunPtr> leaving;
       for (const JobInput& input : job_.inputs) leaving.push_back(input.run);
-      return store_.FilterBitsFor(job_.input_entries(), leaving);
+      return store_.FilterBitsFor(job_.target_level, job_.input_entries(), leaving);
     };
     options.store_id = store_.store_id_.high;
     options.shape = store_.TargetShape().ToString();

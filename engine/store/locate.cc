@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <string>
 
-#include "engine/index/block_fetch.h"
-
 namespace lamina {
 
 Locator::Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
@@ -101,11 +99,11 @@ void Locator::FetchBlocks(Path::Impl& path) noexcept {
   if (!missing) return;
   auto queue = queues_.Acquire();
   if (!queue.ok()) return;  // no matter: blocks are then read one by one
-  BlockFetcher fetcher(cache_);
+  fetcher_.emplace(cache_);
   for (auto& lookups : fetched_) {
-    for (TableLookup& want : lookups) fetcher.Add(want.table, &want.lookup);
+    for (TableLookup& want : lookups) fetcher_->Add(want.table, &want.lookup);
   }
-  fetcher.Run(queue->get());
+  fetcher_->Run(queue->get());
 }
 
 bool Locator::FindInRuns(Path::Impl& path, const Stem& stem, size_t stem_index,

@@ -11,9 +11,11 @@
 #define LAMINA_ENGINE_STORE_LOCATE_H_
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "engine/base/status.h"
+#include "engine/index/block_fetch.h"
 #include "engine/index/stem_key.h"
 #include "engine/io/queue_pool.h"
 #include "engine/store/counters.h"
@@ -69,6 +71,8 @@ class Locator {
   StoreCounters& counters_;
   std::vector<Stem> stems_;
   std::vector<std::vector<TableLookup>> fetched_;  // by stem: lookups that own fetched blocks
+  // Pins what was fetched until it has been looked at: a small cache might lose it before.
+  std::optional<BlockFetcher> fetcher_;
   std::vector<FoundEntry> found_;
 };
 

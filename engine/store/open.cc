@@ -158,13 +158,16 @@ Status Store::Impl::OpenStore() noexcept {
     recovery_notes_.push_back("manifest: an edit that was cut off was ignored (" +
                               std::to_string(loaded.ignored_tail_bytes) + " bytes)");
   }
+  EndPhase("manifest");
   const bool clean = state.clean_close;
   const JournalPosition checkpoint = state.checkpoint;
   previous_checkpoint_ = checkpoint;
 
   MakeParts();
   LAMINA_RETURN_IF_ERROR(OpenTensorLog(&state));
+  EndPhase("slot_tables");
   LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(state, loaded.file_number));
+  EndPhase("orphan_files");
 
   auto replayed = NewMemtable();
   Recovery recovery(*log_, roots_, *replayed);
@@ -172,6 +175,7 @@ Status Store::Impl::OpenStore() noexcept {
                           ReplayJournal(*fs_, directory_, store_id_, checkpoint, recovery));
   log_->FinishReplay();
   NoteReplay(recovery, replay);
+  EndPhase("journal_replay");
 
   // The epoch is durable before a journal block bears it.
   state.open_epoch = std::max(state.open_epoch, replay.max_epoch) + 1;
@@ -190,7 +194,9 @@ Status Store::Impl::OpenStore() noexcept {
   journal.epoch = epoch;
   journal.sync = options_.durability == Options::Durability::kBatch;
   LAMINA_ASSIGN_OR_RETURN(journal_, JournalWriter::Open(*fs_, journal));
+  EndPhase("new_manifest_and_journal");
   LAMINA_RETURN_IF_ERROR(OpenIndex(std::move(replayed)));
+  EndPhase("filters_and_top_indexes");
   StartBackground();
 
   // What was replayed becomes part of the checkpointed state, so that positions of older epochs are
@@ -198,9 +204,17 @@ Status Store::Impl::OpenStore() noexcept {
   const bool replayed_any = recovery.pages() > 0;
   walk_orphans_ = !clean && !created_;
   if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  EndPhase("first_checkpoint");
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
   return Status::Ok();
+}
+
+void Store::Impl::EndPhase(const char* name) noexcept {
+  const auto now = std::chrono::steady_clock::now();
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - phase_began_).count();
+  open_phases_.push_back({name, static_cast<uint64_t>(us)});
+  phase_began_ = now;
 }
 
 void Store::Impl::MakeParts() noexcept {

@@ -11,13 +11,15 @@ namespace lamina {
 class PutOperation {
  public:
   PutOperation(Store::Impl& store, Path::Impl& path, size_t first, size_t count,
-               const PutBuffers& buffers, std::span<PageState> states) noexcept
+               const PutBuffers& buffers, std::span<PageState> states,
+               bool index_only = false) noexcept
       : store_(store),
         path_(path),
         first_(first),
         count_(count),
         buffers_(buffers),
-        states_(states) {}
+        states_(states),
+        index_only_(index_only) {}
 
   // Argument errors were checked. Pages that cannot be stored are kRejected; the call itself
   // succeeds.
@@ -28,7 +30,11 @@ class PutOperation {
     if (!pages_.empty() && MakeRoom() && TakeSlots()) {
       const uint64_t ticket = Register();
       guard_ = store_.journal_->Begin();
-      WritePayloads();
+      if (index_only_) {
+        PretendWritten();
+      } else {
+        WritePayloads();
+      }
       if (Journal()) Publish();
       guard_.Release();
       store_.NotePutDone(ticket);
@@ -148,6 +154,13 @@ class PutOperation {
     }
     // A prefix has no hole at its head: what follows a failed page is given up with it.
     if (good < pages_.size()) RejectFrom(good, store_.counters_.rejected_io_error, status);
+  }
+
+  void PretendWritten() noexcept {
+    for (Page& page : pages_) {
+      page.written = true;
+      page.checksum = path_.fingerprints[page.page] ^ page.length;
+    }
   }
 
   // One record for each stretch of consecutive pages of one stem.
@@ -310,6 +323,7 @@ class PutOperation {
   const size_t count_;
   const PutBuffers& buffers_;
   const std::span<PageState> states_;
+  const bool index_only_;
 
   std::vector<Page> pages_;  // those to be stored, in path order
   std::vector<iovec> fragments_;
@@ -338,6 +352,18 @@ Result<size_t> Store::Impl::Put(Path::Impl& path, size_t first, size_t count,
   auto leading = PutOperation(*this, path, first, count, buffers, states).Run();
   StampHeat(path, first + count);
   return leading;
+}
+
+Result<size_t> Store::Impl::PutEntries(Path::Impl& path, size_t first, size_t count,
+                                       size_t page_bytes) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(CheckRange("put entries", path, first, count, std::nullopt));
+  path.CatchUpWithRoot();
+  const std::vector<const void*> buffers(count);
+  const std::vector<size_t> sizes(count, page_bytes);
+  std::vector<PageState> states(count);
+  return PutOperation(*this, path, first, count, {buffers, sizes, 1}, states, true).Run();
 }
 
 void Store::Impl::NotePutDone(uint64_t ticket) noexcept {

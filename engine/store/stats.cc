@@ -182,6 +182,9 @@ std::string Store::Impl::StatsJson() noexcept {
       .End();
   WriteRoots(json);
   json.Field("replayed_pages", replayed_pages_);
+  json.Key("open_us").BeginObject();
+  for (const Phase& phase : open_phases_) json.Field(phase.name, phase.us);
+  json.End();
   json.Key("recovery_notes").BeginArray();
   for (const std::string& note : recovery_notes_) json.Value(note);
   json.End();

@@ -87,6 +87,10 @@ class Store::Impl final : private SegmentSource {
   Status Flush() noexcept;
   std::string StatsJson() noexcept;
 
+  // A put without payloads: everything that the index and the journal see of one. For index
+  // benches; getting such a page is a miss.
+  Result<size_t> PutEntries(Path::Impl& path, size_t first, size_t count,
+                            size_t page_bytes) noexcept;
   // Writes what is not flushed. At close, with `closing`, slot tables are saved whole.
   Status Checkpoint(bool closing) noexcept;
   // Merges everything into one run and drops what is dead. For tests and tools.
@@ -95,6 +99,18 @@ class Store::Impl final : private SegmentSource {
   TensorLog& log() noexcept { return *log_; }
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
   [[nodiscard]] const StoreCounters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const IndexCounters& index_counters() const noexcept { return index_counters_; }
+  [[nodiscard]] BlockCache& block_cache() noexcept { return *cache_; }
+  [[nodiscard]] uint64_t index_memory_bytes() const noexcept { return tables_->memory_bytes(); }
+  // How long the phases of opening took, in order.
+  struct Phase {
+    const char* name;
+    uint64_t us;
+  };
+  [[nodiscard]] const std::vector<Phase>& open_phases() const noexcept { return open_phases_; }
+  [[nodiscard]] Shape shape() const noexcept { return TargetShape(); }
+  // Entries of a full memtable: what level capacities are multiples of.
+  [[nodiscard]] double batch_entries() const noexcept { return PickOptions().batch_entries; }
 
   static constexpr size_t kMaxPageBytes = size_t{1} << 30;
 
@@ -142,6 +158,7 @@ class Store::Impl final : private SegmentSource {
   Status OpenDirectory() noexcept;
   Status CreateStore() noexcept;
   Status OpenStore() noexcept;
+  void EndPhase(const char* name) noexcept;
   void MakeParts() noexcept;
   Status OpenTensorLog(ManifestState* state) noexcept;
   Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
@@ -178,8 +195,9 @@ class Store::Impl final : private SegmentSource {
   // ---- compact.cc
   [[nodiscard]] Shape TargetShape() const noexcept;
   [[nodiscard]] PickerOptions PickOptions() const noexcept;
-  // Bits for a run that a flush or job is about to write at a level.
-  [[nodiscard]] double FilterBitsFor(uint64_t entries, const std::vector<RunPtr>& leaving) noexcept;
+  // Bits for a run that a flush or job is about to write.
+  [[nodiscard]] double FilterBitsFor(uint32_t level, uint64_t entries,
+                                     std::span<const RunPtr> leaving) noexcept;
   std::unique_ptr<BackgroundTask> NextCompaction() noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
@@ -202,11 +220,13 @@ class Store::Impl final : private SegmentSource {
   StoreId store_id_;
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
+  std::vector<Phase> open_phases_;
   uint64_t memtable_bytes_ = 0;     // size at which a memtable is frozen
   uint64_t checkpoint_bytes_ = 0;   // of log, at which a checkpoint is due
   bool created_ = false;            // this open made the store,
   bool created_directory_ = false;  // and its directory
   bool abandoned_ = false;          // the open failed
+  std::chrono::steady_clock::time_point phase_began_ = std::chrono::steady_clock::now();
 
   StoreCounters counters_;
   IndexCounters index_counters_;

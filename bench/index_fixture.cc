@@ -1,0 +1,119 @@
+#include "bench/index_fixture.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "bench/index_null_segments.h"
+#include "engine/index/filter.h"
+#include "engine/io/posix_file_system.h"
+
+namespace lamina::bench {
+
+void RequireOk(const Status& status, const char* what) {
+  if (status.ok()) return;
+  fmt::print(stderr, "lamina-index-bench: {}: {}\n", what, status.ToString());
+  std::exit(1);
+}
+
+std::unique_ptr<IndexStore> OpenIndexStore(const std::string& directory, const Options& options) {
+  auto posix = PosixFileSystem::Create({options.io, options.require_io_uring, options.io_threads});
+  RequireOk(posix.status(), "file system");
+  StoreEnvironment environment;
+  environment.file_system = std::make_unique<NullSegments>(std::move(*posix));
+  auto store = IndexStore::Open(directory, options, std::move(environment));
+  RequireOk(store.status(), "open");
+  return std::move(*store);
+}
+
+std::unique_ptr<Path::Impl> MakePath(IndexStore& store, uint64_t number) {
+  // One token a page; the first says which path it is.
+  std::vector<uint32_t> tokens(kPathPages);
+  for (size_t i = 1; i < tokens.size(); ++i) tokens[i] = static_cast<uint32_t>(i);
+  tokens[0] = static_cast<uint32_t>(number);
+  auto path = store.PathFromTokens("index-bench", tokens, 1);
+  RequireOk(path.status(), "path");
+  return std::move(*path);
+}
+
+void FillPaths(IndexStore& store, uint64_t first, uint64_t last, size_t threads) {
+  std::atomic<uint64_t> next{first};
+  const auto work = [&] {
+    for (uint64_t number = next++; number < last; number = next++) {
+      const auto path = MakePath(store, number);
+      const auto put = store.PutEntries(*path, 0, kPathPages, kPageBytes);
+      RequireOk(put.status(), "put");
+      if (*put != kPathPages) RequireOk(Status::NoSpace(store.StatsJson()), "put was rejected");
+    }
+  };
+  std::vector<std::thread> workers;
+  for (size_t i = 0; i < threads; ++i) workers.emplace_back(work);
+  for (std::thread& worker : workers) worker.join();
+}
+
+void Settle(IndexStore& store) {
+  RequireOk(store.Flush(), "flush");
+  const auto deadline = Scheduler::Clock::now() + std::chrono::hours(1);
+  RequireOk(store.scheduler().WaitIdle(deadline), "compaction");
+}
+
+LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, size_t pages,
+                           uint64_t seed) {
+  const IndexCounters& counters = store.index_counters();
+  const auto reads = [&] {
+    return counters.block_reads_true.load() + counters.block_reads_false_positive.load();
+  };
+  const size_t capacity = store.block_cache().capacity_bytes();
+  store.block_cache().SetCapacity(0);
+  std::mt19937_64 random(seed);
+  LookupCosts costs;
+  const auto probe = [&](uint64_t number) {
+    const auto path = MakePath(store, number);
+    const size_t first = random() % (kPathPages / kStemPages) * kStemPages;
+    const size_t page = first + (pages == kStemPages ? 0 : random() % kStemPages);
+    RequireOk(store.Probe(*path, page, pages, {}).status(), "probe");
+  };
+  uint64_t before = reads();
+  for (size_t i = 0; i < samples; ++i) probe(random() % paths);
+  costs.measured_hit = static_cast<double>(reads() - before) / static_cast<double>(samples);
+  before = reads();
+  for (size_t i = 0; i < samples; ++i) probe(kMissingPaths + random() % kMissingPaths);
+  costs.measured_miss = static_cast<double>(reads() - before) / static_cast<double>(samples);
+  store.block_cache().SetCapacity(capacity);
+
+  const auto view = store.CurrentView();
+  const auto entries = static_cast<double>(view->tree->entries());
+  double newer = 0;  // false positives of the runs newer than the one at hand
+  for (const OpenRun& run : view->runs) {
+    const double bits =
+        static_cast<double>(run.run->filter_bits) / static_cast<double>(run.run->entries);
+    costs.predicted_hit += static_cast<double>(run.run->entries) / entries * (1 + newer);
+    newer += ExpectedFpr(bits);
+  }
+  costs.predicted_miss = newer;
+  return costs;
+}
+
+SpaceUse MeasureSpace(IndexStore& store, uint64_t entries) {
+  uint64_t file_bytes = 0;
+  uint64_t filter_bytes = 0;
+  const auto view = store.CurrentView();
+  for (const OpenRun& run : view->runs) {
+    for (const TableMeta& table : run.run->tables) {
+      file_bytes += table.file_bytes;
+      filter_bytes += table.filter_bytes;
+    }
+  }
+  const auto n = static_cast<double>(entries);
+  SpaceUse use;
+  use.disk_bytes_per_entry = static_cast<double>(file_bytes - filter_bytes) / n;
+  use.filter_bytes_per_entry = static_cast<double>(filter_bytes) / n;
+  use.memory_bytes_per_entry =
+      static_cast<double>(store.log().memory_bytes() + store.index_memory_bytes()) / n;
+  return use;
+}
+
+}  // namespace lamina::bench

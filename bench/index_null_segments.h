@@ -1,0 +1,92 @@
+// A file system whose segment files hold nothing: for measuring the index without payloads.
+#ifndef LAMINA_BENCH_INDEX_NULL_SEGMENTS_H_
+#define LAMINA_BENCH_INDEX_NULL_SEGMENTS_H_
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/io/file_system.h"
+
+namespace lamina::bench {
+
+// Reads as zeros, takes writes, reserves nothing.
+class NullFile final : public File {
+ public:
+  explicit NullFile(std::string path) noexcept : path_(std::move(path)) {}
+  Status Read(uint64_t, std::span<std::byte> out) noexcept override {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return Status::Ok();
+  }
+  Status Write(uint64_t, std::span<const std::byte>) noexcept override { return Status::Ok(); }
+  Status Sync() noexcept override { return Status::Ok(); }
+  Status Allocate(uint64_t bytes) noexcept override {
+    bytes_ = bytes;
+    return Status::Ok();
+  }
+  Status PunchHole(uint64_t, uint64_t) noexcept override { return Status::Ok(); }
+  Status Truncate(uint64_t bytes) noexcept override { return Allocate(bytes); }
+  Result<uint64_t> Size() noexcept override { return bytes_; }
+  [[nodiscard]] Alignment alignment() const noexcept override { return {4096, 4096}; }
+  [[nodiscard]] bool direct() const noexcept override { return true; }
+  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
+  [[nodiscard]] int fd() const noexcept override { return -1; }
+
+ private:
+  const std::string path_;
+  uint64_t bytes_ =
+      uint64_t{1} << 40;  // a segment that is opened again has whatever size it should
+};
+
+// Everything but segments goes to the file system below.
+class NullSegments final : public FileSystem {
+ public:
+  explicit NullSegments(std::unique_ptr<FileSystem> below) noexcept : below_(std::move(below)) {}
+
+  Result<std::unique_ptr<File>> Open(const std::string& path,
+                                     const FileOpen& how) noexcept override {
+    if (path.ends_with(".segment")) return std::unique_ptr<File>(new NullFile(path));
+    return below_->Open(path, how);
+  }
+  Result<bool> Exists(const std::string& path) noexcept override { return below_->Exists(path); }
+  Result<std::vector<std::string>> List(const std::string& directory) noexcept override {
+    return below_->List(directory);
+  }
+  Status MakeDirectory(const std::string& path) noexcept override {
+    return below_->MakeDirectory(path);
+  }
+  Status Rename(const std::string& from, const std::string& to) noexcept override {
+    return below_->Rename(from, to);
+  }
+  Status Remove(const std::string& path) noexcept override {
+    return path.ends_with(".segment") ? Status::Ok() : below_->Remove(path);
+  }
+  Status SyncDirectory(const std::string& path) noexcept override {
+    return below_->SyncDirectory(path);
+  }
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
+    return below_->Lock(path);
+  }
+  Result<SpaceInfo> Space(const std::string&) noexcept override {
+    return SpaceInfo{uint64_t{1} << 60, uint64_t{1} << 60};
+  }
+  Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
+    return below_->AllocatedBytes(path);
+  }
+  Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
+    return below_->NewQueue(depth);
+  }
+  [[nodiscard]] std::string QueueDescription() const noexcept override {
+    return below_->QueueDescription();
+  }
+  [[nodiscard]] std::string Fallbacks() const noexcept override { return below_->Fallbacks(); }
+
+ private:
+  const std::unique_ptr<FileSystem> below_;
+};
+
+}  // namespace lamina::bench
+
+#endif  // LAMINA_BENCH_INDEX_NULL_SEGMENTS_H_
