@@ -92,9 +92,10 @@ void RequestWindow::SubmitCurrent() noexcept {
     for (const PageRequest::Part& part : request.parts()) tally_->payload_bytes += part.bytes;
   }
   queue_.Submit(request.Seal());
-  // Starts the device before the processor goes on to something else. What Poll gives back is
-  // handled after that, since it may be this very request.
-  IoRequest* const done = queue_.Poll();
+  // A write starts before the processor goes on to checksums. Reads may wait for each other: there
+  // is nothing to do meanwhile, and the first Wait starts them all with one system call. What Poll
+  // gives back is handled behind Submitted, since it may be this very request.
+  IoRequest* const done = write_ ? queue_.Poll() : nullptr;
   Submitted(request.parts());
   if (done != nullptr) Complete(done);
 }

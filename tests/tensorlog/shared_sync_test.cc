@@ -54,18 +54,15 @@ TEST_CASE("a sync that was running does not count for who comes later; the next 
   GatedFile file;
   SharedSync sync;
   std::atomic<int> returned{0};
-  std::thread first([&] {
-    CHECK(sync.Sync(file).ok());
-    ++returned;
-  });
+  // Assertions are not for other threads; they count what went well.
+  std::thread first([&] { returned += sync.Sync(file).ok() ? 1 : 100; });
   file.WaitStarted(1);
   std::vector<std::thread> later;
   std::atomic<int> called{0};
   for (int i = 0; i < 4; ++i) {
     later.emplace_back([&] {
       ++called;
-      CHECK(sync.Sync(file).ok());
-      ++returned;
+      returned += sync.Sync(file).ok() ? 1 : 100;
     });
   }
   while (called.load() < 4) std::this_thread::yield();

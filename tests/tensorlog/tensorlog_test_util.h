@@ -3,19 +3,23 @@
 #ifndef LAMINA_TESTS_TENSORLOG_TENSORLOG_TEST_UTIL_H_
 #define LAMINA_TESTS_TENSORLOG_TENSORLOG_TEST_UTIL_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -88,15 +92,23 @@ inline void FlipBit(const std::string& path, uint64_t byte, unsigned bit) {
   Overwrite(path, byte, all.substr(byte, 1));
 }
 
-// Compares with a golden in hex; writes it when LAMINA_REWRITE_GOLDENS is set.
+// Compares with a golden, lines of offset and 16 bytes without those that are all zero; writes it
+// when LAMINA_REWRITE_GOLDENS is set. Empty when equal.
 inline std::string Golden(const std::string& name, std::string_view bytes) {
   std::string hex;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    char text[4];
-    std::snprintf(text, sizeof text, "%02x%c", static_cast<unsigned char>(bytes[i]),
-                  i % 32 == 31 || i + 1 == bytes.size() ? '\n' : ' ');
+  char text[32];
+  for (size_t line = 0; line < bytes.size(); line += 16) {
+    const std::string_view sixteen = bytes.substr(line, 16);
+    if (sixteen.find_first_not_of('\0') == std::string_view::npos) continue;
+    std::snprintf(text, sizeof text, "%06zx:", line);
     hex += text;
+    for (const char byte : sixteen) {
+      std::snprintf(text, sizeof text, " %02x", static_cast<unsigned char>(byte));
+      hex += text;
+    }
+    hex += '\n';
   }
+  hex += std::to_string(bytes.size()) + " bytes\n";
   const std::string path = std::string(LAMINA_GOLDENS) + "/" + name;
   if (std::getenv("LAMINA_REWRITE_GOLDENS") != nullptr) WriteWhole(path, hex);
   return ReadWhole(path) == hex ? "" : "differs from " + path + ":\n" + hex;
@@ -166,10 +178,13 @@ class FailingFileSystem final : public FileSystem {
  public:
   explicit FailingFileSystem(Options::Io io = Options::Io::kThreads) : fs_(MakeFileSystem(io)) {}
   Failures failures;
+  bool buffered = false;  // refuses direct I/O
 
   Result<std::unique_ptr<File>> Open(const std::string& path,
                                      const FileOpen& how) noexcept override {
-    auto file = fs_->Open(path, how);
+    FileOpen allowed = how;
+    allowed.direct &= !buffered;
+    auto file = fs_->Open(path, allowed);
     if (!file.ok()) return file.status();
     return std::unique_ptr<File>(std::make_unique<FailingFile>(std::move(*file), failures));
   }
@@ -205,54 +220,58 @@ class FailingFileSystem final : public FileSystem {
 
 // ---- Pages --------------------------------------------------------------------------------------
 
-// A page with a fingerprint, bytes that follow from it, and fragments of given sizes at given
-// misalignments.
+// A page with a fingerprint, bytes that follow from it, and fragments of given sizes: those of 4
+// KiB and more on page boundaries, smaller ones on multiples of 64, all misaligned by so many
+// bytes. Guard bytes lie around each.
 class TestPage {
  public:
   explicit TestPage(uint64_t name, size_t bytes) : TestPage(name, std::vector{bytes}) {}
   TestPage(uint64_t name, const std::vector<size_t>& sizes, size_t misalign = 0) : name_(name) {
+    constexpr size_t kGuardBytes = 64;
+    std::vector<size_t> offsets;
+    size_t end = 0;
     for (const size_t size : sizes) {
-      // Guard bytes around each fragment show what is touched beyond it.
-      memory_.emplace_back(size + misalign + 2 * kPageBytes);
-      std::memset(memory_.back().data(), 0xEE, memory_.back().size());
-      fragments_.push_back({memory_.back().data() + kPageBytes + misalign, size});
+      const size_t align = size < kPageBytes ? 64 : kPageBytes;
+      offsets.push_back((end + kGuardBytes + align - 1) / align * align + misalign);
+      end = offsets.back() + size;
       bytes_ += size;
+    }
+    memory_ = AlignedBuffer(end + kGuardBytes);
+    std::memset(memory_.data(), kGuard, memory_.size());
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      fragments_.push_back({memory_.data() + offsets[i], sizes[i]});
     }
     Fill();
   }
   void Fill() {
-    std::mt19937_64 random(name_);
+    const std::string bytes = Bytes();
+    size_t at = 0;
     for (const iovec& fragment : fragments_) {
-      auto* at = static_cast<std::byte*>(fragment.iov_base);
-      for (size_t i = 0; i < fragment.iov_len; ++i) at[i] = static_cast<std::byte>(random());
+      std::memcpy(fragment.iov_base, bytes.data() + at, fragment.iov_len);
+      at += fragment.iov_len;
     }
   }
   void Clear() {
     for (const iovec& fragment : fragments_) std::memset(fragment.iov_base, 0, fragment.iov_len);
   }
   [[nodiscard]] bool Right() const {
-    std::mt19937_64 random(name_);
+    const std::string bytes = Bytes();
+    size_t at = 0;
     for (const iovec& fragment : fragments_) {
-      const auto* at = static_cast<const std::byte*>(fragment.iov_base);
-      for (size_t i = 0; i < fragment.iov_len; ++i) {
-        if (at[i] != static_cast<std::byte>(random())) return false;
-      }
+      if (std::memcmp(fragment.iov_base, bytes.data() + at, fragment.iov_len) != 0) return false;
+      at += fragment.iov_len;
     }
     return true;
   }
   // Nothing but the fragments was written to.
   [[nodiscard]] bool GuardsIntact() const {
-    for (size_t f = 0; f < fragments_.size(); ++f) {
-      const auto* begin = static_cast<const std::byte*>(fragments_[f].iov_base);
-      const std::byte* end = begin + fragments_[f].iov_len;
-      for (const std::byte* at = memory_[f].data(); at < begin; ++at) {
-        if (*at != std::byte{0xEE}) return false;
-      }
-      for (const std::byte* at = end; at < memory_[f].data() + memory_[f].size(); ++at) {
-        if (*at != std::byte{0xEE}) return false;
-      }
+    const std::byte* at = memory_.data();
+    for (const iovec& fragment : fragments_) {
+      const auto* const begin = static_cast<const std::byte*>(fragment.iov_base);
+      if (!std::all_of(at, begin, IsGuard)) return false;
+      at = begin + fragment.iov_len;
     }
-    return true;
+    return std::all_of(at, memory_.data() + memory_.size(), IsGuard);
   }
   [[nodiscard]] Fingerprint fingerprint() const { return name_ * 0x9E3779B97F4A7C15u | 1; }
   [[nodiscard]] uint64_t checksum() const {
@@ -277,8 +296,20 @@ class TestPage {
   }
 
  private:
+  static constexpr int kGuard = 0xEE;
+  static bool IsGuard(std::byte byte) { return byte == std::byte{kGuard}; }
+  [[nodiscard]] std::string Bytes() const {
+    std::string bytes(bytes_ + 8, '\0');
+    std::mt19937_64 random(name_);
+    for (size_t i = 0; i < bytes_; i += 8) {
+      const uint64_t word = random();
+      std::memcpy(bytes.data() + i, &word, 8);
+    }
+    return bytes;
+  }
+
   const uint64_t name_;
-  std::vector<AlignedBuffer> memory_;
+  AlignedBuffer memory_;
   std::vector<iovec> fragments_;
   size_t bytes_ = 0;
 };
@@ -316,10 +347,6 @@ class BudgetSource final : public SegmentSource {
   size_t reserved_ = 0;
   uint32_t next_id_ = 1;
 };
-
-inline Status MakeDirectories(FileSystem& fs, const TensorLogOptions& options) {
-  return fs.MakeDirectory(options.slot_table_dir);
-}
 
 // A log over a temporary directory that can be closed and opened again.
 class TestLog {
