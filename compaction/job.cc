@@ -102,20 +102,25 @@ Status MergeJob::CopyEntry(const StemKey& key, const Entry& entry) noexcept {
     ++stats_.entries_duplicate;
     return Status::Ok();
   }
-  if (builder_ && CutsBefore(page)) LAMINA_RETURN_IF_ERROR(FinishOutput());
+  if (builder_ && CutsBefore(key)) LAMINA_RETURN_IF_ERROR(FinishOutput());
   if (!builder_) LAMINA_RETURN_IF_ERROR(StartOutput());
   LAMINA_RETURN_IF_ERROR(builder_->Add(key, entry));
   ++stats_.entries_written;
   kept_.push_back(entry);
-  last_written_ = page;
+  if (builder_->data_bytes() >= options_.table_bytes) last_written_ = OwnedStemKey(key);
   return Status::Ok();
 }
 
-bool MergeJob::CutsBefore(const PageKey& page) const noexcept {
-  const uint64_t bytes = builder_->data_bytes();
-  if (bytes < options_.table_bytes) return false;
-  if (page.anchor != last_written_.anchor) return true;
-  return bytes / 2 >= options_.table_bytes && page != last_written_;
+bool MergeJob::CutsBefore(const StemKey& key) const noexcept {
+  const std::vector<Fingerprint>& last = last_written_.fingerprints;
+  if (last.empty()) return false;  // not of that size yet
+  if (key.anchor != last_written_.anchor) return true;
+  const auto fork =
+      std::mismatch(key.fingerprints.begin(), key.fingerprints.end(), last.begin(), last.end());
+  const auto shared = static_cast<uint64_t>(fork.first - key.fingerprints.begin());
+  if (shared == last.size() && shared == key.fingerprints.size()) return false;  // the same page
+  const uint64_t beyond = builder_->data_bytes() - options_.table_bytes;
+  return shared * options_.table_bytes <= beyond * kMaxStemPages;
 }
 
 Status MergeJob::StartOutput() noexcept {
@@ -137,6 +142,7 @@ Status MergeJob::FinishOutput() noexcept {
   builder_->AddDropped(std::exchange(dropped_, 0));
   LAMINA_ASSIGN_OR_RETURN(TableMeta meta, builder_->Finish());
   builder_.reset();
+  last_written_.fingerprints.clear();
   stats_.bytes_written += meta.file_bytes;
   ++stats_.tables_written;
   outputs_.push_back(std::move(meta));

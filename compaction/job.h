@@ -51,8 +51,10 @@ struct MergeJobOptions {
   // Says which entries are alive. nullptr keeps all: while slot tables are still being loaded or
   // the journal replayed, and while a log directory is missing.
   const SlotOracle* slots = nullptr;
-  // An output is cut at the first stem that starts when its data blocks have reached this many
-  // bytes, and within a stem (between pages) only at twice that.
+  // An output is cut once its data blocks have reached this many bytes: between stems, or between
+  // paths of a stem that have no page in common, or, since the first stem of a root may hold most
+  // of the index and its paths share a system prompt, at forks the deeper the further it is beyond
+  // the size. At twice the size it is cut between any two pages.
   uint64_t table_bytes = uint64_t{64} << 20;
   // Asked when an output begins: what the filter allocation gives the target run now.
   std::function<double()> filter_bits_per_key;
@@ -115,8 +117,8 @@ class MergeJob {
   void OpenInputs() noexcept;
   Status CopyEntries(uint64_t count) noexcept;
   Status CopyEntry(const StemKey& key, const Entry& entry) noexcept;
-  // Whether what is being written may, by its size, end before this page.
-  [[nodiscard]] bool CutsBefore(const PageKey& page) const noexcept;
+  // Whether what is being written ends before this key, by its size.
+  [[nodiscard]] bool CutsBefore(const StemKey& key) const noexcept;
   Status StartOutput() noexcept;
   Status FinishOutput() noexcept;
   void CountTable(uint32_t level, const TableMeta& table) noexcept;
@@ -133,7 +135,8 @@ class MergeJob {
   // The page that the last entry was for, and its entries that were kept.
   PageKey page_;
   std::vector<Entry> kept_;
-  PageKey last_written_;
+  // The last key written, kept while the output is of a size to be cut.
+  OwnedStemKey last_written_;
   uint64_t dropped_ = 0;  // dead entries since the last output began
   bool done_ = false;
 };

@@ -191,32 +191,47 @@ TEST_CASE("outputs are cut between stems") {
   }
 }
 
-TEST_CASE("a stem too large for a table is cut between pages, never within one page's entries") {
-  RecordMaker maker(5);
-  TableDirectory directory;
-  // Thousands of first pages after one anchor, as below a root, each with two candidates.
-  std::vector<Record> newer;
-  std::vector<Record> older;
-  for (int i = 0; i < 3000; ++i) {
-    Record record = maker.Stem(1)[0];
-    record.key.anchor = {7, 7};
-    newer.push_back(record);
-    record.entry = maker.NewEntry();
-    older.push_back(record);
+// Paths of so many pages below one anchor, with the first `common` pages in common, in key order;
+// each page with two candidates, one a run.
+std::pair<std::vector<Record>, std::vector<Record>> OneGreatStem(RecordMaker* maker, size_t paths,
+                                                                 size_t pages, size_t common) {
+  std::vector<Record> newer = maker->Stem(common);
+  const OwnedStemKey prompt = newer.empty() ? OwnedStemKey() : newer.back().key;
+  for (size_t i = 0; i < paths; ++i) {
+    for (Record& record : maker->Stem(pages)) {
+      record.key.anchor = prompt.anchor;
+      record.key.fingerprints.insert(record.key.fingerprints.begin(), prompt.fingerprints.begin(),
+                                     prompt.fingerprints.end());
+      newer.push_back(std::move(record));
+    }
   }
   std::sort(newer.begin(), newer.end(), KeyBefore);
-  std::sort(older.begin(), older.end(), KeyBefore);
-  MergeJobOptions options = directory.JobOptions(nullptr);
-  options.table_bytes = 16384;
-  MergeJob job(MergeOf({directory.WriteRun(0, 2, newer), directory.WriteRun(1, 1, older)}),
-               options);
-  CHECK(RunToEnd(&directory, &job).size() == 6000);
-  REQUIRE(job.outputs().size() > 2);
-  for (size_t i = 0; i < job.outputs().size(); ++i) {
-    const TableMeta& table = job.outputs()[i];
-    CHECK(table.data_blocks * kTableBlockBytes <= 3 * 16384);
-    CHECK(table.entry_count == 2 * table.page_count);
-    if (i > 0) CHECK_FALSE(job.outputs()[i - 1].largest == table.smallest);
+  std::vector<Record> older = newer;
+  for (Record& record : older) record.entry = maker->NewEntry();
+  return {newer, older};
+}
+
+TEST_CASE("a stem too large for a table is cut where its paths fork, and never within a page") {
+  for (const size_t common : {0, 20, 50}) {
+    CAPTURE(common);
+    RecordMaker maker(5);
+    TableDirectory directory;
+    const auto [newer, older] = OneGreatStem(&maker, 1000, 5, common);
+    MergeJobOptions options = directory.JobOptions(nullptr);
+    options.table_bytes = 65536;
+    MergeJob job(MergeOf({directory.WriteRun(0, 2, newer), directory.WriteRun(1, 1, older)}),
+                 options);
+    CHECK(RunToEnd(&directory, &job).size() == 2 * newer.size());
+    REQUIRE(job.outputs().size() > 2);
+    for (size_t i = 0; i < job.outputs().size(); ++i) {
+      const TableMeta& table = job.outputs()[i];
+      CHECK(table.data_blocks * kTableBlockBytes <= 2 * 65536);
+      CHECK(table.entry_count == 2 * table.page_count);
+      if (i == 0) continue;
+      // What comes next is the first page of its own path.
+      CHECK(table.data_blocks > 0);
+      CHECK(table.smallest.fingerprints.size() == common + 1);
+    }
   }
 }
 
