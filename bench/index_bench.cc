@@ -259,7 +259,7 @@ nlohmann::ordered_json RunGrid(Settings settings) {
       settings.shape = name;
       settings.size_ratio = ratio;
       // A flush must be a whole batch to the picker: batch_entries follows from memtable_bytes.
-      settings.memtable_bytes = std::to_string(kPathsPerBatch * kPathPages * 88 / 1024) + "K";
+      settings.memtable_bytes = std::to_string(kPathsPerBatch * kPathPages * 104 / 1024) + "K";
       settings.filter_bits = "5";
       const Directory directory(settings.directory);
       auto store = OpenIndexStore(directory / "store", OptionsOf(settings));

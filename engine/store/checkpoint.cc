@@ -89,13 +89,21 @@ void Store::Impl::FreezeActive() noexcept {
 }
 
 std::shared_ptr<Memtable> Store::Impl::NewMemtable() const noexcept {
-  // A page takes about 80 bytes with its share of the hash table.
-  constexpr uint64_t kBytesPerPage = 80;
-  return std::make_shared<Memtable>(static_cast<size_t>(memtable_bytes_ / kBytesPerPage));
+  return std::make_shared<Memtable>(static_cast<size_t>(memtable_entries_));
+}
+
+// Full by entries, so that flushes are batches of one size; by bytes where stems are so short that
+// their keys outweigh the entries.
+bool Store::Impl::ActiveIsFull() const noexcept {
+  // A memtable grows by whole chunks; the last ones may be all but empty.
+  constexpr uint64_t kChunkSlack = 2 * Arena::kChunkBytes;
+  const auto view = CurrentView();
+  return view->active->entry_count() >= memtable_entries_ ||
+         view->active->bytes() >= memtable_bytes_ + memtable_bytes_ / 4 + kChunkSlack;
 }
 
 Status Store::Impl::MakeMemtableRoom() noexcept {
-  const auto full = [&] { return CurrentView()->active->bytes() >= memtable_bytes_; };
+  const auto full = [&] { return ActiveIsFull(); };
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
   while (full()) {
     {

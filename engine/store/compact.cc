@@ -1,5 +1,6 @@
 // Compaction: what the picker says is next, carried out in the background, and installed.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "compaction/job.h"
@@ -30,26 +31,49 @@ class LogOracle final : public SlotOracle {
 
 }  // namespace
 
-Shape Store::Impl::TargetShape() const noexcept {
+// What the options say; where they leave it open, what the manifest has.
+Shape Store::Impl::InitialShape(const std::string& recorded) const noexcept {
   const uint32_t ratio = options_.size_ratio == 0 ? kDefaultSizeRatio : options_.size_ratio;
   switch (options_.compaction) {
     case Options::Compaction::kLeveling:
       return Shape::Leveling(ratio);
     case Options::Compaction::kTiering:
       return Shape::Tiering(ratio);
-    case Options::Compaction::kAuto:
     case Options::Compaction::kLazy:
+      return Shape::Lazy(ratio);
+    case Options::Compaction::kAuto:
       break;
   }
+  auto shape = Shape::Parse(recorded);
+  if (shape.ok() && (options_.size_ratio == 0 || shape->size_ratio == options_.size_ratio))
+    return std::move(*shape);
   return Shape::Lazy(ratio);
 }
 
+Shape Store::Impl::TargetShape() const noexcept {
+  std::lock_guard lock(view_mutex_);
+  return shape_;
+}
+
+Status Store::Impl::SetShape(const Shape& shape) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(shape.Validate());
+  {
+    std::lock_guard lock(manifest_mutex_);
+    ManifestEdit edit;
+    edit.shape = shape.ToString();
+    LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+    std::lock_guard view_lock(view_mutex_);
+    shape_ = shape;
+  }
+  scheduler_->Wake(WorkClass::kCompaction);
+  return Status::Ok();
+}
+
 PickerOptions Store::Impl::PickOptions() const noexcept {
-  // What a full memtable holds, with its share of nodes and hash table.
-  constexpr double kMemtableBytesPerEntry = 88;
   PickerOptions options;
-  options.batch_entries =
-      std::max(1.0, static_cast<double>(memtable_bytes_) / kMemtableBytesPerEntry);
+  options.batch_entries = static_cast<double>(memtable_entries_);
   return options;
 }
 
@@ -187,18 +211,93 @@ void Store::Impl::InstallTree() noexcept {
   });
 }
 
+// Reads every table and counts the entries whose slots have lost their tags, for the garbage
+// picker.
+class DeadCountTask final : public BackgroundTask {
+ public:
+  explicit DeadCountTask(Store::Impl& store) noexcept : store_(store), view_(store.CurrentView()) {}
+
+  // A table a step.
+  Result<Progress> Step() noexcept override {
+    while (run_ < view_->runs.size() && table_ == view_->runs[run_].tables.size()) {
+      ++run_;
+      table_ = 0;
+    }
+    if (run_ == view_->runs.size()) {
+      std::lock_guard lock(store_.manifest_mutex_);
+      store_.dead_entries_ = std::move(dead_);
+      return Progress::kDone;
+    }
+    const TableMeta& meta = view_->runs[run_].run->tables[table_];
+    const auto& table = view_->runs[run_].tables[table_++];
+    dead_[meta.number] = table == nullptr ? meta.entry_count : CountDead(*table);
+    return Progress::kMore;
+  }
+  void Cancel() noexcept override {}
+  [[nodiscard]] uint32_t rank() const noexcept override { return UINT32_MAX; }
+
+ private:
+  [[nodiscard]] uint64_t CountDead(const Table& table) const noexcept {
+    uint64_t dead = 0;
+    TableIterateOptions how;
+    how.on_damage = [](const Status&) {};
+    const auto entries = table.NewIterator(how);
+    for (entries->SeekToFirst(); entries->Valid(); entries->Next()) {
+      const Entry& entry = entries->entry();
+      if (!store_.log_->Keeps(entry.slot, entry.tag(entries->key().fingerprints.back()))) ++dead;
+    }
+    return dead;
+  }
+
+  Store::Impl& store_;
+  const std::shared_ptr<const View> view_;
+  size_t run_ = 0;
+  size_t table_ = 0;
+  std::map<uint64_t, uint64_t> dead_;
+};
+
+std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
+  jobs_in_flight_.Add(job);
+  return std::make_unique<CompactionTask>(*this, std::move(job));
+}
+
 std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
   std::lock_guard lock(manifest_mutex_);
   if (!manifest_->status().ok()) return nullptr;
   const Tree& tree = *manifest_->state().tree;
   const Shape shape = TargetShape();
-  std::optional<Job> job = full_compaction_wanted_
-                               ? PickFull(tree, shape, PickOptions(), jobs_in_flight_)
-                               : PickCompaction(tree, shape, PickOptions(), jobs_in_flight_);
-  if (!job) return nullptr;
-  full_compaction_wanted_ = false;
-  jobs_in_flight_.Add(*job);
-  return std::make_unique<CompactionTask>(*this, std::move(*job));
+  if (full_compaction_wanted_) {
+    auto job = PickFull(tree, shape, PickOptions(), jobs_in_flight_);
+    if (!job) return nullptr;
+    full_compaction_wanted_ = false;
+    return Claim(std::move(*job));
+  }
+  if (auto job = PickCompaction(tree, shape, PickOptions(), jobs_in_flight_))
+    return Claim(std::move(*job));
+  return NextGarbageJob(tree);
+}
+
+// Dead entries are dropped whenever they are merged; this is for trees that hardly merge any more
+// while their slots are overwritten. Counting first, then rewriting what is emptiest, until it is
+// enough.
+std::unique_ptr<BackgroundTask> Store::Impl::NextGarbageJob(const Tree& tree) noexcept {
+  constexpr uint64_t kWorthwhileEntries = 10000;
+  uint64_t tagged = 0;
+  for (const ClassStats& one : log_->Stats(false)) tagged += one.slots.live + one.slots.condemned;
+  if (!jobs_in_flight_.empty() || tree.entries() < kWorthwhileEntries ||
+      tree.entries() <= tagged + tagged / 2)
+    return nullptr;
+  if (dead_entries_.empty()) return std::make_unique<DeadCountTask>(*this);
+  const auto dead = [&](const TableMeta& table) {
+    const auto found = dead_entries_.find(table.number);
+    return found == dead_entries_.end() ? uint64_t{0} : found->second;
+  };
+  auto job = PickGarbage(tree, tagged, dead, PickOptions(), jobs_in_flight_);
+  if (!job) {
+    dead_entries_.clear();  // old counts; more will have died when this is asked again
+    return nullptr;
+  }
+  return Claim(std::move(*job));
 }
 
 Status Store::Impl::CompactAll() noexcept {

@@ -180,7 +180,8 @@ Status Store::Impl::OpenStore() noexcept {
   // The epoch is durable before a journal block bears it.
   state.open_epoch = std::max(state.open_epoch, replay.max_epoch) + 1;
   state.clean_close = false;
-  state.shape = TargetShape().ToString();
+  shape_ = InitialShape(state.shape);
+  state.shape = shape_.ToString();
   const uint64_t epoch = state.open_epoch;
   next_segment_id_ = state.next_segment_id;
   LAMINA_ASSIGN_OR_RETURN(manifest_,
@@ -222,6 +223,9 @@ void Store::Impl::MakeParts() noexcept {
   constexpr uint64_t kMinMemtableBytes = uint64_t{64} << 10;
   memtable_bytes_ =
       std::max(kMinMemtableBytes, std::min(options_.memtable_bytes, options_.memory_bytes / 16));
+  // A node, a candidate, and its share of a hash table that is a power of two.
+  constexpr uint64_t kMemtableBytesPerEntry = 104;
+  memtable_entries_ = memtable_bytes_ / kMemtableBytesPerEntry;
   checkpoint_bytes_ = options_.checkpoint_bytes;
   if (checkpoint_bytes_ == 0) {
     constexpr uint64_t kMost = uint64_t{16} << 30;

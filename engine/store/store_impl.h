@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -93,6 +94,9 @@ class Store::Impl final : private SegmentSource {
                             size_t page_bytes) noexcept;
   // Writes what is not flushed. At close, with `closing`, slot tables are saved whole.
   Status Checkpoint(bool closing) noexcept;
+  // Another shape for the index, from the next compaction on. Survives a restart where the options
+  // leave the shape open.
+  Status SetShape(const Shape& shape) noexcept;
   // Merges everything into one run and drops what is dead. For tests and tools.
   Status CompactAll() noexcept;
   Scheduler& scheduler() noexcept { return *scheduler_; }
@@ -121,6 +125,7 @@ class Store::Impl final : private SegmentSource {
   friend class CheckpointTask;
   friend class CompactionTask;
   friend class OrphanTask;
+  friend class DeadCountTask;
 
   // Keeps the store open for the length of a call.
   class Call {
@@ -182,6 +187,7 @@ class Store::Impl final : private SegmentSource {
   Status MakeMemtableRoom() noexcept;
   void FreezeActive() noexcept;  // under publish_mutex_
   [[nodiscard]] std::shared_ptr<Memtable> NewMemtable() const noexcept;
+  [[nodiscard]] bool ActiveIsFull() const noexcept;
   TableBuilderOptions NewTableOptions(double filter_bits) noexcept;
   // Replaces the view by a changed copy.
   void InstallView(const std::function<void(View*)>& change) noexcept;
@@ -198,7 +204,11 @@ class Store::Impl final : private SegmentSource {
   // Bits for a run that a flush or job is about to write.
   [[nodiscard]] double FilterBitsFor(uint32_t level, uint64_t entries,
                                      std::span<const RunPtr> leaving) noexcept;
+  [[nodiscard]] Shape InitialShape(const std::string& recorded) const noexcept;
   std::unique_ptr<BackgroundTask> NextCompaction() noexcept;
+  // Both under manifest_mutex_.
+  std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
+  std::unique_ptr<BackgroundTask> Claim(Job job) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
   std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
@@ -221,7 +231,8 @@ class Store::Impl final : private SegmentSource {
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
   std::vector<Phase> open_phases_;
-  uint64_t memtable_bytes_ = 0;     // size at which a memtable is frozen
+  uint64_t memtable_bytes_ = 0;     // size at which a memtable is frozen, and
+  uint64_t memtable_entries_ = 0;   // the entries that go into it
   uint64_t checkpoint_bytes_ = 0;   // of log, at which a checkpoint is due
   bool created_ = false;            // this open made the store,
   bool created_directory_ = false;  // and its directory
@@ -246,6 +257,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<Manifest> manifest_;
   JobsInFlight jobs_in_flight_;
   bool full_compaction_wanted_ = false;
+  std::map<uint64_t, uint64_t> dead_entries_;  // by table, as last counted
   uint32_t next_segment_id_ = 1;
   uint64_t segment_bytes_ = 0;  // of all segments, those being created included
 
@@ -257,6 +269,7 @@ class Store::Impl final : private SegmentSource {
 
   mutable std::mutex view_mutex_;
   std::shared_ptr<const View> view_;
+  Shape shape_;
 
   std::atomic<uint64_t> frozen_memtables_{0};
   std::atomic<bool> flush_wanted_{false};
