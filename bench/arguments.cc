@@ -1,0 +1,164 @@
+#include "bench/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+namespace lamina::bench {
+namespace {
+
+constexpr uint64_t kMaxPageBytes = uint64_t{1} << 30;
+
+// What needs a second look after parsing.
+struct RawArguments : Arguments {
+  std::string page_bytes = "256K";
+  std::vector<std::string> engines = {"lamina"};
+  bool page_cache = false;
+};
+
+std::string KnownEngines() {
+  std::string text;
+  for (const std::string& name : EngineNames()) text += name + ", ";
+  return text + "all";
+}
+
+void DeclareWhatToReplay(CLI::App* app, RawArguments* arguments) {
+  CLI::Option* trace = app->add_option("--trace", arguments->trace,
+                                       "Trace file: JSONL with timestamp, input_length, "
+                                       "output_length, hash_ids");
+  app->add_option("--workload", arguments->workload,
+                  "Built-in workload: conversation (chat sessions that come back) or staged (hit "
+                  "rates .1 .3 .5 .7 .5 .3 .1)")
+      ->capture_default_str()
+      ->excludes(trace);
+  app->add_option("--requests", arguments->workload_requests,
+                  "Length of a built-in workload (default: 1000 conversation, 700 staged)")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(trace);
+  app->add_option("--seed", arguments->seed, "Of a built-in workload")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--skip", arguments->run.skip, "Leave out the first N requests")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--limit", arguments->run.limit, "Replay at most N requests (default: all)")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--page-bytes", arguments->page_bytes, "Size of a page; K, M, G are of 1024")
+      ->capture_default_str();
+  app->add_option(
+         "--page-tokens", arguments->page_tokens,
+         "Tokens in a full page, for the time to first token (default: the workload's; 512 "
+         "for a trace)")
+      ->check(CLI::PositiveNumber);
+  app->add_option("--prefill-tokens-per-s", arguments->run.replay.prefill_tokens_per_s,
+                  "Speed of computing what is not restored, for the modelled time to first token")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+void DeclareEngines(CLI::App* app, RawArguments* arguments) {
+  RunConfig& run = arguments->run;
+  app->add_option("--engine", arguments->engines, "Engines to run in turn: " + KnownEngines())
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_option(
+      "--dir", arguments->dir,
+      "Directory to use and leave (several engines: one in it for each). Default: a new "
+      "one here, removed at the end");
+  app->add_flag("--keep", arguments->keep, "Leave the new directory");
+  app->add_option("--options", run.engine.store_options, "Of the lamina engine: \"k=v;k=v\"");
+  app->add_option("--root", run.engine.root, "Root of the pages' identity")->capture_default_str();
+  app->add_option("--threads", run.replay.threads, "Threads that replay")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  app->add_option("--file-workers", run.engine.file_workers, "Threads of the file engine")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  app->add_option("--raw-depth", run.engine.raw_depth, "Requests in flight of the raw engine")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  app->add_flag("--verify,!--no-verify", run.replay.verify, "Compare every byte (default)");
+  app->add_flag("--page-cache", arguments->page_cache,
+                "Let restores come from the kernel's page cache (default: its pages are dropped "
+                "before each restore)");
+  app->add_option("--json", arguments->json,
+                  "Write the summary to this file: an object; with several engines, an array");
+}
+
+Status ResolvePageBytes(RawArguments* arguments) {
+  const Result<uint64_t> page_bytes = ParseBytes(arguments->page_bytes);
+  if (!page_bytes.ok()) {
+    return Status::InvalidArgument("--page-bytes: " + std::string(page_bytes.status().message()));
+  }
+  if (*page_bytes == 0 || *page_bytes > kMaxPageBytes) {
+    return Status::InvalidArgument("--page-bytes: 1 to 1G");
+  }
+  arguments->run.engine.page_bytes = *page_bytes;
+  return Status::Ok();
+}
+
+Status ResolveEngines(RawArguments* arguments) {
+  const std::vector<std::string> known = EngineNames();
+  std::vector<std::string>& engines = arguments->run.engines;
+  for (const std::string& name : arguments->engines) {
+    if (name == "all") {
+      engines.insert(engines.end(), known.begin(), known.end());
+    } else if (std::find(known.begin(), known.end(), name) == known.end()) {
+      return Status::InvalidArgument("--engine: unknown engine \"" + name +
+                                     "\" (known: " + KnownEngines() + ")");
+    } else {
+      engines.push_back(name);
+    }
+  }
+  std::vector<std::string> sorted = engines;
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
+    return Status::InvalidArgument("--engine: an engine is named twice");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+std::variant<Arguments, ExitCode> ParseArguments(std::vector<std::string> arguments) {
+  CLI::App app("Replays a request trace through a store, checks every byte and measures.",
+               "lamina-replay");
+  RawArguments raw;
+  DeclareWhatToReplay(&app, &raw);
+  DeclareEngines(&app, &raw);
+  try {
+    // CLI11 takes a vector from its back.
+    std::reverse(arguments.begin(), arguments.end());
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    return ExitCode{app.exit(error) == 0 ? 0 : kExitUsage};
+  }
+  Status status = ResolvePageBytes(&raw);
+  if (status.ok()) status = ResolveEngines(&raw);
+  if (!status.ok()) {
+    std::fprintf(stderr, "lamina-replay: %s\n", std::string(status.message()).c_str());
+    return ExitCode{kExitUsage};
+  }
+  raw.run.replay.drop_page_cache = !raw.page_cache;
+  return Arguments(std::move(raw));
+}
+
+Result<Workload> LoadWorkload(const Arguments& arguments) {
+  Workload workload;
+  if (arguments.trace.empty()) {
+    Result<Workload> made =
+        MakeWorkload(arguments.workload, arguments.workload_requests, arguments.seed);
+    if (!made.ok()) return made.status();
+    workload = std::move(*made);
+  } else {
+    const size_t count = arguments.run.limit == 0 ? 0 : arguments.run.skip + arguments.run.limit;
+    Result<std::vector<Request>> requests = LoadTrace(arguments.trace, count);
+    if (!requests.ok()) return requests.status();
+    workload.name = arguments.trace;
+    workload.requests = std::move(*requests);
+  }
+  if (arguments.page_tokens != 0) workload.page_tokens = arguments.page_tokens;
+  return workload;
+}
+
+}  // namespace lamina::bench

@@ -1,0 +1,109 @@
+#include "bench/directory.h"
+
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+namespace lamina::bench {
+namespace fs = std::filesystem;
+
+Status MakeDirectory(const std::string& dir) {
+  std::error_code error;
+  fs::create_directories(dir, error);
+  if (error) return Status::IoError("cannot create " + dir + ": " + error.message());
+  if (!fs::is_directory(dir, error)) {
+    return Status::InvalidArgument(dir + " is not a directory");
+  }
+  return Status::Ok();
+}
+
+Result<bool> IsEmptyDirectory(const std::string& dir) {
+  std::error_code error;
+  const bool empty = fs::is_empty(dir, error);
+  if (error) return Status::IoError("cannot read " + dir + ": " + error.message());
+  return empty;
+}
+
+Status ClaimDirectory(const std::string& dir, const std::string& marker) {
+  const std::string file = dir + "/" + marker;
+  std::error_code error;
+  if (fs::exists(file, error)) return Status::Ok();
+  const Result<bool> empty = IsEmptyDirectory(dir);
+  if (!empty.ok()) return empty.status();
+  if (!*empty) {
+    return Status::InvalidArgument(dir + " is not empty and not of this engine (no file " + marker +
+                                   "); name another directory");
+  }
+  if (!std::ofstream(file)) {
+    return Status::IoError("cannot create " + file + ": " + std::strerror(errno));
+  }
+  return Status::Ok();
+}
+
+Result<Workspace> Workspace::Prepare(const std::string& dir, bool keep) {
+  std::string path = dir.empty() ? "./lamina-replay-XXXXXX" : dir;
+  if (!dir.empty()) {
+    const Status status = MakeDirectory(dir);
+    if (!status.ok()) return status;
+  } else if (mkdtemp(path.data()) == nullptr) {
+    return Status::IoError(std::string("cannot create a directory here: ") + std::strerror(errno));
+  }
+  if (IsMemoryFileSystem(path)) {
+    std::fprintf(stderr, "lamina-replay: %s is in memory; this measures no disk\n", path.c_str());
+  }
+  if (dir.empty() && keep) std::fprintf(stderr, "lamina-replay: working in %s\n", path.c_str());
+  return Workspace(std::move(path), dir.empty() && !keep);
+}
+
+Workspace::Workspace(Workspace&& other) noexcept
+    : path_(std::move(other.path_)), remove_(std::exchange(other.remove_, false)) {}
+
+Workspace::~Workspace() {
+  if (!remove_) return;
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+uint64_t DiskBytes(const std::string& dir) {
+  constexpr uint64_t kStatBlockBytes = 512;  // of st_blocks, whatever the file system's
+  uint64_t blocks = 0;
+  const auto count = [&blocks](const std::string& path) {
+    struct stat info {};
+    if (lstat(path.c_str(), &info) == 0) blocks += static_cast<uint64_t>(info.st_blocks);
+  };
+  std::error_code error;
+  fs::recursive_directory_iterator walk(dir, error);
+  if (error) return 0;
+  count(dir);
+  for (; walk != fs::recursive_directory_iterator(); walk.increment(error)) {
+    if (error) break;
+    count(walk->path().string());
+  }
+  return blocks * kStatBlockBytes;
+}
+
+Result<uint64_t> FreeBytes(const std::string& dir) {
+  struct statvfs info {};
+  if (statvfs(dir.c_str(), &info) != 0) {
+    return Status::IoError("cannot read the free space of " + dir + ": " + std::strerror(errno));
+  }
+  return uint64_t{info.f_bavail} * info.f_frsize;
+}
+
+bool IsMemoryFileSystem(const std::string& dir) {
+  struct statfs info {};
+  if (statfs(dir.c_str(), &info) != 0) return false;
+  return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC;
+}
+
+}  // namespace lamina::bench

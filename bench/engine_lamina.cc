@@ -1,0 +1,88 @@
+// The `lamina` engine: the store, through its public C++ interface.
+//
+// A page's digest is made of its name, which stands for the whole prefix up to it, as a serving
+// engine's chained hashes do. The path is made once a request and lives from probe to put, so
+// locations found by the probe are used by the get.
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "bench/engine.h"
+
+namespace lamina::bench {
+namespace {
+
+constexpr size_t kDigestBytes = 32;
+
+std::vector<uint8_t> DigestsOf(std::span<const PageName> names) {
+  std::vector<uint8_t> digests(names.size() * kDigestBytes);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::array<uint64_t, 4> words = {names[i].high, names[i].low, Mix(names[i].high),
+                                           Mix(names[i].low)};
+    static_assert(sizeof(words) == kDigestBytes);
+    std::memcpy(digests.data() + i * kDigestBytes, words.data(), kDigestBytes);
+  }
+  return digests;
+}
+
+class LaminaRequest final : public EngineRequest {
+ public:
+  LaminaRequest(Store* store, std::string_view root, size_t page_bytes,
+                std::span<const PageName> names)
+      : store_(*store), root_(root), page_bytes_(page_bytes), digests_(DigestsOf(names)) {}
+
+  Result<size_t> Probe() override {
+    Result<std::unique_ptr<Path>> path = store_.PathFromDigests(root_, digests_);
+    if (!path.ok()) return path.status();
+    path_ = std::move(*path);
+    return store_.Probe(*path_, 0, path_->pages(), {});
+  }
+
+  Result<size_t> Get(size_t first_page, std::span<std::byte* const> pages) override {
+    const std::vector<void*> buffers(pages.begin(), pages.end());
+    const std::vector<size_t> sizes(pages.size(), page_bytes_);
+    return store_.Get(*path_, first_page, pages.size(), {.buffers = buffers, .sizes = sizes}, {});
+  }
+
+  Result<size_t> Put(size_t first_page, std::span<std::byte* const> pages) override {
+    const std::vector<const void*> buffers(pages.begin(), pages.end());
+    const std::vector<size_t> sizes(pages.size(), page_bytes_);
+    return store_.Put(*path_, first_page, pages.size(), {.buffers = buffers, .sizes = sizes}, {});
+  }
+
+ private:
+  Store& store_;
+  const std::string_view root_;
+  const size_t page_bytes_;
+  const std::vector<uint8_t> digests_;
+  std::unique_ptr<Path> path_;
+};
+
+class LaminaEngine final : public Engine {
+ public:
+  LaminaEngine(std::unique_ptr<Store> store, const EngineConfig& config)
+      : store_(std::move(store)), root_(config.root), page_bytes_(config.page_bytes) {}
+
+  std::unique_ptr<EngineRequest> Begin(std::span<const PageName> names) override {
+    return std::make_unique<LaminaRequest>(store_.get(), root_, page_bytes_, names);
+  }
+  Status Flush() override { return store_->Flush(); }
+  std::string StatsJson() override { return store_->StatsJson(); }
+
+ private:
+  const std::unique_ptr<Store> store_;
+  const std::string root_;
+  const size_t page_bytes_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> OpenLaminaEngine(const EngineConfig& config) {
+  const Result<Options> options = Options::Parse(config.store_options);
+  if (!options.ok()) return options.status();
+  Result<std::unique_ptr<Store>> store = Store::Open(config.dir, *options);
+  if (!store.ok()) return store.status();
+  return std::unique_ptr<Engine>(std::make_unique<LaminaEngine>(std::move(*store), config));
+}
+
+}  // namespace lamina::bench
