@@ -23,8 +23,9 @@ Result<BackgroundTask::Progress> CompactionTask::Step() noexcept {
   }
   LAMINA_ASSIGN_OR_RETURN(const bool done, merge_->Step(step_bytes_));
   if (!done) return Progress::kMore;
-  LAMINA_RETURN_IF_ERROR(hooks_.install(job_, merge_->outputs()));
+  // From here on the outputs stay: an edit that failed may be on disk all the same.
   merge_->Commit();
+  LAMINA_RETURN_IF_ERROR(hooks_.install(job_, merge_->outputs()));
   return Progress::kDone;
 }
 

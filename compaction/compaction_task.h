@@ -15,8 +15,9 @@ namespace lamina {
 
 // What its owner does about it. Called by whichever thread has the task, never two at a time.
 struct CompactionHooks {
-  // The outputs are complete: makes EditFor(job, ...) durable and the current tree. On an error
-  // (which fails the task) the outputs are removed, so nothing durable may name them then.
+  // The outputs are complete and the owner's: makes EditFor(job, ...) durable and the current tree.
+  // An error fails the task; the outputs stay, since it may not be known whether the edit is on
+  // disk. What nothing names is an orphan at the next open.
   std::function<Status(const Job& job, std::vector<TableMeta> outputs)> install;
   // The task is over, whatever became of it: JobsInFlight::Remove, and the stats into the sums.
   // Stats are empty for a move.

@@ -52,8 +52,8 @@ std::optional<OwnedStemKey> ParseKeyBytes(std::string_view bytes) noexcept;
 // "d0d1...|f1|f2|..." in hex, for messages and tools; long paths are cut in the middle.
 std::string KeyToString(const StemKey& key) noexcept;
 
-// Asks for the pages [first, end) of one stem along one path. `fingerprints` reach from the stem's
-// first page to at least page end - 1 and must outlive the lookup.
+// Asks for the pages [first, end), at least one, of one stem along one path. `fingerprints` reach
+// from the stem's first page to at least page end - 1 and must outlive the lookup.
 struct StemLookup {
   Digest anchor;
   std::span<const Fingerprint> fingerprints;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "engine/index/data_block.h"
@@ -281,36 +282,44 @@ Status Table::FindInBlock(const StemLookup& lookup, uint64_t offset, const Pinne
 }
 
 bool Table::BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets) const noexcept {
-  uint64_t last = UINT64_MAX;  // positions ascend: comparing with the last one is enough
+  const auto appended = static_cast<ptrdiff_t>(offsets->size());
   const auto missing = [&](uint64_t offset) {
     return cache_ == nullptr || !cache_->Contains({footer_.table, offset});
   };
-  const auto want = [&](uint64_t offset) {
-    if (offset != last && missing(offset)) offsets->push_back(offset);
-    last = offset;
-  };
   bool complete = true;
-  for (uint32_t page = lookup.first; page < lookup.end; ++page) {
+  // Where a page may lie; nothing if its index block is missing (it is asked for) or damaged (Find
+  // meets the same damage, and reports it).
+  const auto locate = [&](uint32_t page) -> std::optional<IndexPosition> {
     const KeyBytes key(lookup.key(page));
     if (top_index_.two_levels()) {
       const uint64_t offset = IndexBlockOffset(top_index_.Find(key.view()).child);
       if (missing(offset)) {
         complete = false;
-        want(offset);
-        continue;
+        offsets->push_back(offset);
+        return std::nullopt;
       }
     }
     uint32_t reads = 0;
     const auto position = FindBlock(key.view(), &reads);
-    if (!position.ok()) return true;  // Find meets the same damage, and reports it
-    for (uint64_t block = position->child; block <= position->last; ++block)
-      want(block * kTableBlockBytes);
-    // Usually the stem's last page lies where its first does, and so do all between.
-    if (page == lookup.first && !top_index_.two_levels()) {
-      const KeyBytes end(lookup.key(lookup.end - 1));
-      if (top_index_.Find(end.view()).last == position->child) break;
+    return position.ok() ? std::optional(*position) : std::nullopt;
+  };
+  const auto want = [&](const IndexPosition& position) {
+    for (uint64_t block = position.child; block <= position.last; ++block) {
+      if (missing(block * kTableBlockBytes)) offsets->push_back(block * kTableBlockBytes);
+    }
+  };
+  // Usually the last page lies where the first does, and so do all between.
+  const auto first = locate(lookup.first);
+  const auto last = locate(lookup.end - 1);
+  if (first) want(*first);
+  if (last) want(*last);
+  if (!first || !last || first->child != last->last) {
+    for (uint32_t page = lookup.first + 1; page + 1 < lookup.end; ++page) {
+      if (const auto position = locate(page)) want(*position);
     }
   }
+  std::sort(offsets->begin() + appended, offsets->end());
+  offsets->erase(std::unique(offsets->begin() + appended, offsets->end()), offsets->end());
   return complete;
 }
 

@@ -3,7 +3,8 @@
 #include <map>
 #include <utility>
 
-#include "compaction/job.h"
+#include "compaction/compaction_task.h"
+#include "compaction/garbage.h"
 #include "engine/store/filter_budget.h"
 #include "engine/store/store_impl.h"
 
@@ -16,18 +17,6 @@ constexpr uint32_t kDefaultSizeRatio = 10;
 // Filters get so many bits per entry on average, and at most this share of the memory.
 constexpr double kFilterBitsPerEntry = 10;
 constexpr uint64_t kFilterMemoryShare = 4;
-
-// Entries count only if their slots bear their tags.
-class LogOracle final : public SlotOracle {
- public:
-  explicit LogOracle(const TensorLog& log) noexcept : log_(log) {}
-  [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept override {
-    return log_.Keeps(slot, tag);
-  }
-
- private:
-  const TensorLog& log_;
-};
 
 }  // namespace
 
@@ -87,119 +76,71 @@ double Store::Impl::FilterBitsFor(uint32_t level, uint64_t entries,
                              PickOptions().batch_entries, level, entries, leaving);
 }
 
-// One job. Its inputs are claimed until it is destroyed.
-class CompactionTask final : public BackgroundTask {
- public:
-  CompactionTask(Store::Impl& store, Job job) noexcept
-      : store_(store), oracle_(*store.log_), job_(std::move(job)) {
-    if (job_.kind != Job::Kind::kMove) merge_ = std::make_unique<MergeJob>(job_, MergeOptions());
+MergeJobOptions Store::Impl::MergeOptions(const Job& job) noexcept {
+  MergeJobOptions options;
+  options.file_system = fs_.get();
+  options.directory = directory_;
+  options.new_table = [this] {
+    std::lock_guard lock(manifest_mutex_);
+    const uint64_t number = manifest_->TakeFileNumber();
+    return MergeJobOptions::NewTable{number, TablePath(directory_, number)};
+  };
+  options.open_table = [this](const TableMeta& meta) { return tables_->Get(meta); };
+  options.slots = oracle_.get();
+  options.table_bytes = options_.table_bytes;
+  std::vector<RunPtr> leaving;
+  for (const JobInput& input : job.inputs) leaving.push_back(input.run);
+  options.filter_bits_per_key = [this, leaving, level = job.target_level,
+                                 entries = job.input_entries()] {
+    return FilterBitsFor(level, entries, leaving);
+  };
+  options.store_id = store_id_.high;
+  options.shape = TargetShape().ToString();
+  options.on_damage = [this](const Status& damage) {
+    StoreCounters::Add(counters_.index_damage, 1);
+    NoteBackgroundError(damage);
+    // What the damaged block named may have lost its only entries.
+    walk_orphans_ = true;
+    scheduler_->Wake(WorkClass::kVerify);
+  };
+  return options;
+}
+
+Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept {
+  {
+    std::lock_guard lock(manifest_mutex_);
+    ManifestEdit edit;
+    const RunId run = manifest_->state().next_run_id;
+    StoreCounters::Add(counters_.tables_written, outputs.size());
+    edit.tree = EditFor(job, run, std::move(outputs));
+    edit.next_run_id = run + 1;
+    LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+    InstallTree();
   }
-  ~CompactionTask() override { Unclaim(); }
-
-  Result<Progress> Step() noexcept override {
-    if (merge_ != nullptr) {
-      LAMINA_ASSIGN_OR_RETURN(const bool done, merge_->Step(kStepBytes));
-      if (!done) return Progress::kMore;
-    }
-    LAMINA_RETURN_IF_ERROR(Install());
-    return Progress::kDone;
-  }
-
-  void Cancel() noexcept override {
-    if (merge_ != nullptr) merge_->Cancel();
-    Unclaim();
-  }
-
-  [[nodiscard]] uint32_t rank() const noexcept override { return job_.target_level; }
-
- private:
-  MergeJobOptions MergeOptions() noexcept {
-    MergeJobOptions options;
-    options.file_system = store_.fs_.get();
-    options.directory = store_.directory_;
-    options.new_table = [this] {
-      std::lock_guard lock(store_.manifest_mutex_);
-      const uint64_t number = store_.manifest_->TakeFileNumber();
-      return MergeJobOptions::NewTable{number, TablePath(store_.directory_, number)};
-    };
-    options.open_table = [this](const TableMeta& meta) { return store_.tables_->Get(meta); };
-    options.slots = &oracle_;
-    options.table_bytes = store_.options_.table_bytes;
-    options.filter_bits_per_key = [this] {
-      std::vector<RunPtr> leaving;
-      for (const JobInput& input : job_.inputs) leaving.push_back(input.run);
-      return store_.FilterBitsFor(job_.target_level, job_.input_entries(), leaving);
-    };
-    options.store_id = store_.store_id_.high;
-    options.shape = store_.TargetShape().ToString();
-    options.on_damage = [this](const Status& damage) {
-      StoreCounters::Add(store_.counters_.index_damage, 1);
-      store_.NoteBackgroundError(damage);
-    };
-    return options;
-  }
-
-  Status Install() noexcept {
-    std::vector<TableMeta> outputs;
-    if (merge_ != nullptr) outputs = merge_->outputs();
-    {
-      std::lock_guard lock(store_.manifest_mutex_);
-      ManifestEdit edit;
-      const RunId run = store_.manifest_->state().next_run_id;
-      edit.tree = EditFor(job_, run, outputs);
-      edit.next_run_id = run + 1;
-      if (merge_ != nullptr) merge_->Commit();  // once tried, the edit may be on disk
-      LAMINA_RETURN_IF_ERROR(store_.manifest_->Commit(edit));
-      store_.InstallTree();
-      UnclaimLocked();
-    }
-    Count(outputs.size());
-    if (merge_ != nullptr) RemoveInputs();
-    store_.scheduler_->NotifyRoom();
-    return Status::Ok();
-  }
-
-  void RemoveInputs() noexcept {
-    for (const JobInput& input : job_.inputs) {
-      for (const TableMeta& table : input.tables()) {
-        const Status removed = store_.tables_->Remove(table.number);
-        if (!removed.ok()) store_.NoteBackgroundError(removed);
-      }
+  scheduler_->NotifyRoom();
+  if (job.kind == Job::Kind::kMove) return Status::Ok();
+  for (const JobInput& input : job.inputs) {
+    for (const TableMeta& table : input.tables()) {
+      const Status removed = tables_->Remove(table.number);
+      if (!removed.ok()) NoteBackgroundError(removed);
     }
   }
+  return Status::Ok();
+}
 
-  void Count(size_t tables) noexcept {
-    StoreCounters& counters = store_.counters_;
-    if (merge_ == nullptr) {
-      StoreCounters::Add(counters.compaction_moves, 1);
-      return;
-    }
-    const MergeJobStats& stats = merge_->stats();
-    StoreCounters::Add(counters.compactions, 1);
-    StoreCounters::Add(counters.tables_written, tables);
-    for (const auto& level : stats.bytes_read)
-      StoreCounters::Add(counters.compaction_bytes_read, level.bytes);
-    StoreCounters::Add(counters.compaction_bytes_written, stats.bytes_written);
-    StoreCounters::Add(counters.compaction_entries_copied, stats.entries_written);
-    StoreCounters::Add(counters.compaction_entries_dropped,
-                       stats.entries_dead + stats.entries_duplicate);
+void Store::Impl::CountJob(const Job& job, const MergeJobStats& stats) noexcept {
+  if (job.kind == Job::Kind::kMove) {
+    StoreCounters::Add(counters_.compaction_moves, 1);
+    return;
   }
-
-  void UnclaimLocked() noexcept {
-    if (claimed_) store_.jobs_in_flight_.Remove(job_);
-    claimed_ = false;
-  }
-  void Unclaim() noexcept {
-    std::lock_guard lock(store_.manifest_mutex_);
-    UnclaimLocked();
-  }
-
-  Store::Impl& store_;
-  const LogOracle oracle_;
-  const Job job_;
-  std::unique_ptr<MergeJob> merge_;
-  bool claimed_ = true;
-};
+  StoreCounters::Add(counters_.compactions, 1);
+  for (const auto& level : stats.bytes_read)
+    StoreCounters::Add(counters_.compaction_bytes_read, level.bytes);
+  StoreCounters::Add(counters_.compaction_bytes_written, stats.bytes_written);
+  StoreCounters::Add(counters_.compaction_entries_copied, stats.entries_written);
+  StoreCounters::Add(counters_.compaction_entries_dropped,
+                     stats.entries_dead + stats.entries_duplicate);
+}
 
 // Under manifest_mutex_, after a commit that changed the tree.
 void Store::Impl::InstallTree() noexcept {
@@ -211,13 +152,11 @@ void Store::Impl::InstallTree() noexcept {
   });
 }
 
-// Reads every table and counts the entries whose slots have lost their tags, for the garbage
-// picker.
+// Samples how dead every table is, a table a step, for the garbage picker.
 class DeadCountTask final : public BackgroundTask {
  public:
   explicit DeadCountTask(Store::Impl& store) noexcept : store_(store), view_(store.CurrentView()) {}
 
-  // A table a step.
   Result<Progress> Step() noexcept override {
     while (run_ < view_->runs.size() && table_ == view_->runs[run_].tables.size()) {
       ++run_;
@@ -228,27 +167,21 @@ class DeadCountTask final : public BackgroundTask {
       store_.dead_entries_ = std::move(dead_);
       return Progress::kDone;
     }
+    constexpr uint32_t kSampledBlocks = 16;
     const TableMeta& meta = view_->runs[run_].run->tables[table_];
     const auto& table = view_->runs[run_].tables[table_++];
-    dead_[meta.number] = table == nullptr ? meta.entry_count : CountDead(*table);
+    if (table == nullptr) {
+      dead_[meta.number] = meta.entry_count;
+      return Progress::kMore;
+    }
+    LAMINA_ASSIGN_OR_RETURN(dead_[meta.number],
+                            EstimateDeadEntries(*table, *store_.oracle_, kSampledBlocks));
     return Progress::kMore;
   }
   void Cancel() noexcept override {}
   [[nodiscard]] uint32_t rank() const noexcept override { return UINT32_MAX; }
 
  private:
-  [[nodiscard]] uint64_t CountDead(const Table& table) const noexcept {
-    uint64_t dead = 0;
-    TableIterateOptions how;
-    how.on_damage = [](const Status&) {};
-    const auto entries = table.NewIterator(how);
-    for (entries->SeekToFirst(); entries->Valid(); entries->Next()) {
-      const Entry& entry = entries->entry();
-      if (!store_.log_->Keeps(entry.slot, entry.tag(entries->key().fingerprints.back()))) ++dead;
-    }
-    return dead;
-  }
-
   Store::Impl& store_;
   const std::shared_ptr<const View> view_;
   size_t run_ = 0;
@@ -256,9 +189,21 @@ class DeadCountTask final : public BackgroundTask {
   std::map<uint64_t, uint64_t> dead_;
 };
 
+// Under manifest_mutex_.
 std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
   jobs_in_flight_.Add(job);
-  return std::make_unique<CompactionTask>(*this, std::move(job));
+  CompactionHooks hooks;
+  hooks.install = [this](const Job& done, std::vector<TableMeta> outputs) {
+    return InstallJob(done, std::move(outputs));
+  };
+  hooks.release = [this](const Job& over, const MergeJobStats& stats) {
+    CountJob(over, stats);
+    std::lock_guard lock(manifest_mutex_);
+    jobs_in_flight_.Remove(over);
+  };
+  MergeJobOptions options = MergeOptions(job);
+  return std::make_unique<CompactionTask>(std::move(job), std::move(options), kStepBytes,
+                                          std::move(hooks));
 }
 
 std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {

@@ -36,6 +36,18 @@ Status FillRandom(uint64_t seed, std::span<std::byte> out) {
   return Status::Ok();
 }
 
+// Compaction keeps the entries whose slots bear their tags.
+class LogOracle final : public SlotOracle {
+ public:
+  explicit LogOracle(const TensorLog& log) noexcept : log_(log) {}
+  [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept override {
+    return log_.Keeps(slot, tag);
+  }
+
+ private:
+  const TensorLog& log_;
+};
+
 // What a creation that was cut off may have left in a directory that holds no store yet.
 bool MayBeLeftover(std::string_view name) {
   uint64_t number = 0;
@@ -260,6 +272,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.slot_table_dir = directory_;
   options.capacity_bytes = options_.capacity_bytes;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
+  oracle_ = std::make_unique<LogOracle>(*log_);
   for (const auto& [id, segment] : state->segments) {
     LAMINA_ASSIGN_OR_RETURN(const auto recovered,
                             log_->AddSegment(segment.info, segment.slot_table));

@@ -32,6 +32,7 @@
 #include <thread>
 #include <vector>
 
+#include "compaction/job.h"
 #include "compaction/picker.h"
 #include "compaction/scheduler.h"
 #include "engine/base/buffer.h"
@@ -123,7 +124,6 @@ class Store::Impl final : private SegmentSource {
   friend class GetOperation;
   friend class Recovery;
   friend class CheckpointTask;
-  friend class CompactionTask;
   friend class OrphanTask;
   friend class DeadCountTask;
 
@@ -209,6 +209,9 @@ class Store::Impl final : private SegmentSource {
   // Both under manifest_mutex_.
   std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
   std::unique_ptr<BackgroundTask> Claim(Job job) noexcept;
+  MergeJobOptions MergeOptions(const Job& job) noexcept;
+  Status InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept;
+  void CountJob(const Job& job, const MergeJobStats& stats) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
   std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
@@ -247,6 +250,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<BlockCache> cache_;
   std::unique_ptr<OpenTables> tables_;
   std::unique_ptr<TensorLog> log_;
+  std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;
 
   std::mutex erase_mutex_;
