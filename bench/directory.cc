@@ -13,9 +13,33 @@
 #include <fstream>
 #include <system_error>
 #include <utility>
+#include <vector>
+
+#include "bench/worker_pool.h"
 
 namespace lamina::bench {
 namespace fs = std::filesystem;
+namespace {
+
+// Of a file system that waits for the device at each removal (ext4 with `discard`), thousands of
+// files are gone several times sooner when several threads remove them.
+constexpr unsigned kRemovers = 16;
+
+void RemoveFiles(const std::string& dir) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::recursive_directory_iterator walk(dir, error);
+       !error && walk != fs::recursive_directory_iterator(); walk.increment(error)) {
+    std::error_code ignored;
+    if (!walk->is_directory(ignored)) files.push_back(walk->path());
+  }
+  WorkerPool(kRemovers).ForEach(files.size(), [&files](size_t i) {
+    std::error_code ignored;
+    fs::remove(files[i], ignored);
+  });
+}
+
+}  // namespace
 
 Status MakeDirectory(const std::string& dir) {
   std::error_code error;
@@ -70,6 +94,7 @@ Workspace::Workspace(Workspace&& other) noexcept
 
 Workspace::~Workspace() {
   if (!remove_) return;
+  RemoveFiles(path_);
   std::error_code ignored;
   fs::remove_all(path_, ignored);
 }

@@ -304,7 +304,8 @@ TEST_CASE("a named workspace stays and a new one is removed") {
     const Result<Workspace> workspace = Workspace::Prepare("", false);
     REQUIRE(workspace.ok());
     made = workspace->path();
-    std::ofstream(made + "/file") << "x";
+    CHECK(MakeDirectory(made + "/a/b").ok());
+    std::ofstream(made + "/a/b/file") << "x";
     CHECK(!*IsEmptyDirectory(made));
   }
   CHECK(!IsEmptyDirectory(made).ok());
