@@ -6,12 +6,15 @@
 // Every benchmark reports pages per second; the containers also report bytes per page.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -51,8 +51,8 @@ class PosixFileSystem final : public FileSystem {
   // When a ring cannot be had at run time (memory, descriptors), a queue over threads, counted in
   // QueueDescription; an error where io_uring is required.
   Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override;
-  // "io_uring", "threads (io=threads)", "threads (io_uring_setup: Operation not permitted (EPERM))",
-  // "io_uring; 2 queues on threads (io_uring_setup: Cannot allocate memory (ENOMEM))".
+  // "io_uring", "threads (io=threads)", "threads (io_uring_setup: Operation not permitted
+  // (EPERM))", "io_uring; 2 queues on threads (io_uring_setup: Cannot allocate memory (ENOMEM))".
   [[nodiscard]] std::string QueueDescription() const noexcept override;
   [[nodiscard]] std::string Fallbacks() const noexcept override;
 

@@ -42,6 +42,7 @@ READERS = {
     'tools/vlog-gc': ALL,
     'bench/index_': ALL,
     'bench/policy_': (EVICTION, BASE),
+    'bench/whatif': (TUNER, BASE),
     'tests/base/': (BASE,),
     'tests/io/': (IO, BASE),
     'tests/index/': (INDEX,) + SEES[INDEX],
@@ -51,6 +52,7 @@ READERS = {
     'tests/compaction/': (COMPACTION,) + SEES[COMPACTION],
     'tests/tuner/': (TUNER,) + SEES[TUNER],
     'tests/store/': ALL,
+    'tests/tools/': ALL + ('tools/',),
 }
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.MULTILINE)
