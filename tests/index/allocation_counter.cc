@@ -7,6 +7,25 @@
 #include <cstring>
 #include <new>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LAMINA_TEST_HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LAMINA_TEST_HAS_SANITIZER 1
+#endif
+#endif
+
+#ifdef LAMINA_TEST_HAS_SANITIZER
+
+namespace lamina::testing {
+
+bool CountsAllocations() noexcept { return false; }
+size_t LiveAllocatedBytes() noexcept { return 0; }
+
+}  // namespace lamina::testing
+
+#else
+
 namespace {
 
 std::atomic<size_t> live_bytes{0};
@@ -60,6 +79,9 @@ void operator delete[](void* p, size_t, std::align_val_t a) noexcept {
 
 namespace lamina::testing {
 
+bool CountsAllocations() noexcept { return true; }
 size_t LiveAllocatedBytes() noexcept { return live_bytes.load(std::memory_order_relaxed); }
 
 }  // namespace lamina::testing
+
+#endif

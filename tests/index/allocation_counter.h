@@ -6,6 +6,8 @@
 
 namespace lamina::testing {
 
+// False under the sanitizers, which need operator new for themselves. The count stays 0 then.
+bool CountsAllocations() noexcept;
 // Bytes as asked for, of all threads, alignment padding left out.
 size_t LiveAllocatedBytes() noexcept;
 

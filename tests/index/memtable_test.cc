@@ -158,6 +158,7 @@ TEST_CASE("a memtable remembers the journal positions that it covers") {
 }
 
 TEST_CASE("the bytes of a memtable are what it allocated, exactly") {
+  if (!testing::CountsAllocations()) return;
   const size_t expected_pages = GENERATE(size_t{0}, size_t{10000});
   const Forest forest(5, 300);
   Random random(5);
