@@ -17,20 +17,21 @@ double BlockReadSeconds(const CostInputs& inputs) noexcept {
   return inputs.device.read_device_s + inputs.latency_weight * inputs.device.read_latency_s;
 }
 
-// X = sum f_i x_i over the levels, f_i = 1 but for the last. An entry is written once at least.
+// X: the flush, and sum f_i x_i over the levels, f_i = 1 but for the last.
 void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
                    Prediction* prediction) noexcept {
-  prediction->copies = 0;
+  prediction->copies = 1;
   for (uint32_t i = 0; i < prediction->level_count; ++i) {
     LevelPrediction& level = prediction->levels[i];
-    level.copies = LevelCopies(shape.size_ratio, shape.RunsAt(i, prediction->level_count));
+    const uint32_t runs = shape.RunsAt(i, prediction->level_count);
+    double fill = 1;
     if (i + 1 == prediction->level_count) {
-      const double fill = level.entries / LevelCapacity(shape, facts.entry_bytes, i);
-      level.copies *= std::min(1.0, fill);
+      fill = std::min(1.0, level.entries / LevelCapacity(shape, facts.entry_bytes, i));
     }
+    level.copies = fill * LevelCopies(shape.size_ratio, runs);
+    if (i == 0) prediction->copies = FlushCopies(shape.size_ratio, runs, fill);
     prediction->copies += level.copies;
   }
-  prediction->copies = std::max(1.0, prediction->copies);
 }
 
 // Scans, from the numbers per level and R0.
@@ -261,6 +262,10 @@ double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept {
     batch *= shape.size_ratio;
   }
   return written / static_cast<double>(batches);
+}
+
+double FlushCopies(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
+  return 1 - fill * runs / size_ratio;
 }
 
 Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,

@@ -83,7 +83,7 @@ struct Prediction {
   uint32_t level_count = 0;
   std::array<LevelPrediction, kMaxLevels> levels{};
   // Per operation of the kind:
-  double copies = 0;          // X, per entry written
+  double copies = 0;          // X, times that a put entry is written: its flush, then levels
   double missing_reads = 0;   // R0
   double existing_reads = 0;  // R1
   double missing_checks = 0;  // filters asked
@@ -113,9 +113,14 @@ double CopiesPerEntry(uint32_t batches, uint32_t runs) noexcept;
 double LevelCopies(uint32_t size_ratio, uint32_t runs) noexcept;
 // Mean number of runs of a level over its fill cycle; ((T-1)/T) (K+1) / 2 when they are equal.
 double MeanRuns(uint32_t size_ratio, uint32_t runs) noexcept;
-// Copies per entry since a tree that grew from nothing took its first of `batches` memtables:
-// exact, with partly filled levels. What a measurement on a growing tree is compared with.
+// Copies per entry that the levels of a tree have made since it took its first of `batches`
+// memtables: exact, with partly filled levels. A batch that begins a run counts as a copy; at level
+// 0 that is the flushed table itself (FlushCopies takes it off).
 double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept;
+
+// What flushing adds to the copies that the levels make: every memtable is written as a table, and
+// of T of them K move into level 0 as they are. `fill` is that of level 0.
+double FlushCopies(uint32_t size_ratio, uint32_t runs, double fill) noexcept;
 
 // `shape` at its mean over a fill cycle, filters allocated optimally within shape.filter_bits.
 Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,

@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/lamina.h"
+#include "engine/base/status.h"
 
 namespace lamina::tuner {
 

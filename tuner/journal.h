@@ -15,7 +15,7 @@
 #include <span>
 #include <string>
 
-#include "engine/lamina.h"
+#include "engine/base/status.h"
 #include "tuner/decision_record.h"
 
 namespace lamina::tuner {

@@ -76,11 +76,13 @@ double PriceOf(const json& decision, const json& candidate) {
     if (i + 1 == levels.size()) {
       fill = std::min(1.0, levels[i]["entries"].get<double>() / capacity);
     }
-    copies += fill * CopiesOf(ratio, shape["runs"][i].get<double>());
+    const double most_runs = shape["runs"][i];
+    // The flush writes each entry; K of T memtables become runs of the first level as they are.
+    if (i == 0) copies = 1 - fill * most_runs / ratio;
+    copies += fill * CopiesOf(ratio, most_runs);
     capacity *= ratio;
   }
   CHECK(entries == Approx(fact("entries")));
-  copies = std::max(1.0, copies);
 
   const double uncached = 1 - fact("cache_hit_ratio");
   const double holding = std::min(fact("stem_runs"), runs_above);

@@ -202,7 +202,7 @@ TEST_CASE("on small budgets nothing on a grid is better, whatever the curve") {
       const double budget = bits(random) * static_cast<double>(Entries(runs));
       const double found = FalsePositives(runs, BitsPerKey(runs, budget, curve), curve);
       double best = 1e9;
-      constexpr int kSteps = 400;
+      constexpr int kSteps = 200;
       for (int i = 0; i <= kSteps; ++i) {
         for (int j = 0; i + j <= kSteps; ++j) {
           const double first = budget * i / kSteps / static_cast<double>(runs[0].entries);

@@ -36,12 +36,14 @@ class GrowingTree {
 
   std::vector<std::vector<Run>> levels;  // level 0 first; oldest run first
   uint64_t flushed_entries = 0;
-  uint64_t written_entries = 0;  // flushes and merges
+  uint64_t written_entries = 0;  // by flushes and merges
   uint64_t read_entries = 0;     // by merges
+  uint64_t level_entries = 0;    // what levels took in: like written, but for flush and moves
 
   void Flush() {
     uint64_t incoming = MemtableEntries();
     flushed_entries += incoming;
+    written_entries += incoming;
     for (size_t level = 0;; ++level) {
       if (levels.size() == level) levels.emplace_back();
       const uint64_t here = EntriesOf(level);
@@ -49,6 +51,8 @@ class GrowingTree {
         Join(level, incoming);
         break;
       }
+      // The flushed table is read back with what it merges with first.
+      if (level == 0) read_entries += incoming;
       read_entries += here;
       incoming += here;
       levels[level].clear();
@@ -106,8 +110,14 @@ class GrowingTree {
     }
     return runs;
   }
-  double CopiesPerEntry() const {
+  double WritesPerEntry() const {
     return static_cast<double>(written_entries) / static_cast<double>(flushed_entries);
+  }
+  double ReadsPerEntry() const {
+    return static_cast<double>(read_entries) / static_cast<double>(flushed_entries);
+  }
+  double LevelCopiesPerEntry() const {
+    return static_cast<double>(level_entries) / static_cast<double>(flushed_entries);
   }
   // What the tuner is told.
   TreeState State() const {
@@ -147,7 +157,9 @@ class GrowingTree {
       if (batches < BatchesOfRun(shape.size_ratio - 1, most, newest)) merge_newest();
     }
     while (runs.size() >= most) merge_newest();
-    Write(level, incoming);
+    const bool moved = level == 0 && incoming == MemtableEntries();
+    if (level == 0 && !moved) read_entries += MemtableEntries();
+    Write(level, incoming, moved);
   }
 
   void DropDead() {
@@ -171,21 +183,22 @@ class GrowingTree {
     }
   }
 
-  void Write(size_t target, uint64_t entries) {
-    written_entries += entries;
+  // `moved`: a flushed table becomes a run as it is.
+  void Write(size_t target, uint64_t entries, bool moved = false) {
+    if (!moved) written_entries += entries;
+    level_entries += entries;
     std::vector<WrittenFilterRun> remaining;
-    std::vector<uint64_t> level_entries(levels.size(), 0);
+    std::vector<uint64_t> entries_of(levels.size(), 0);
     for (size_t i = 0; i < levels.size(); ++i) {
-      level_entries[i] = EntriesOf(i);
+      entries_of[i] = EntriesOf(i);
       for (const Run& run : levels[i]) {
         remaining.push_back({.run = {.entries = run.entries}, .bits = run.bits});
       }
     }
-    level_entries[target] += entries;
+    entries_of[target] += entries;
     const std::vector<FilterRun> fresh = {{.entries = entries}};
     const auto allocation = AllocateNewFilters(
-        remaining, fresh,
-        RunsToCome(shape, entry_bytes, level_entries, max_entries + max_entries / 2),
+        remaining, fresh, RunsToCome(shape, entry_bytes, entries_of, max_entries + max_entries / 2),
         shape.filter_bits, curve);
     levels[target].push_back({.entries = entries, .bits = allocation.total_bits});
   }
