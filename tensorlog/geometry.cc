@@ -17,7 +17,7 @@ constexpr uint64_t kUnboundedSegmentBytes = uint64_t{256} << 20;
 uint32_t SlotBytesFor(uint64_t page_bytes) noexcept {
   LAMINA_CHECK(page_bytes > 0 && page_bytes <= (uint64_t{1} << 30));
   const auto units = static_cast<uint32_t>((page_bytes + kSlotUnitBytes - 1) / kSlotUnitBytes);
-  const int exponent = std::bit_width(units) - 1;
+  const int exponent = static_cast<int>(std::bit_width(units)) - 1;
   const uint32_t step = exponent > 3 ? 1u << (exponent - 3) : 1u;
   return (units + step - 1) / step * step * kSlotUnitBytes;
 }
