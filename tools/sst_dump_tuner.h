@@ -1,0 +1,21 @@
+// The tuner's journal: its decisions, and whether the file is whole.
+#ifndef LAMINA_TOOLS_SST_DUMP_TUNER_H_
+#define LAMINA_TOOLS_SST_DUMP_TUNER_H_
+
+#include <string>
+
+#include "engine/io/file_system.h"
+#include "tools/sst_dump_report.h"
+
+namespace lamina::sst_dump {
+
+// A line for each decision, oldest first. In JSON: all of the record (tuner/decision_record.h)
+// under "decision".
+void TunerPrint(FileSystem& fs, const std::string& path, Report& report);
+void TunerVerify(FileSystem& fs, const std::string& path, Report& report);
+// Of every tuner journal in a directory; says so if there is none.
+void TunerPrintDirectory(FileSystem& fs, const std::string& directory, Report& report);
+
+}  // namespace lamina::sst_dump
+
+#endif  // LAMINA_TOOLS_SST_DUMP_TUNER_H_
