@@ -55,6 +55,20 @@ bool MayBeLeftover(std::string_view name) {
          ParseManifestFileName(name, &number);
 }
 
+// Options that are read and not yet acted upon are refused rather than ignored.
+Status RefuseUnsupported(const Options& options) {
+  const Options defaults;
+  const char* name = nullptr;
+  if (options.eviction != defaults.eviction) name = "eviction";
+  if (options.admission != defaults.admission) name = "admission";
+  if (options.write_bytes_per_day != 0) name = "write_bytes_per_day";
+  if (options.erase != defaults.erase) name = "erase";
+  if (options.tuner != defaults.tuner) name = "tuner";
+  if (name == nullptr) return Status::Ok();
+  return Status::NotSupported(std::string("option ") + name +
+                              ": only the default is implemented in version " + Version());
+}
+
 }  // namespace
 
 Store::Impl::Impl(std::string directory, const Options& options,
@@ -69,6 +83,7 @@ Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& direct
                                                        StoreEnvironment environment) noexcept {
   if (directory.empty()) return Status::InvalidArgument("open: the directory's name is empty");
   LAMINA_RETURN_IF_ERROR(options.Validate());
+  LAMINA_RETURN_IF_ERROR(RefuseUnsupported(options));
   std::string name = directory;
   while (name.size() > 1 && name.back() == '/') name.pop_back();
   std::unique_ptr<Impl> store(new Impl(std::move(name), options, std::move(environment)));
