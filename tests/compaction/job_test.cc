@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <random>
 #include <string>
@@ -212,7 +211,7 @@ std::pair<std::vector<Record>, std::vector<Record>> OneGreatStem(RecordMaker* ma
 }
 
 TEST_CASE("a stem too large for a table is cut where its paths fork, and never within a page") {
-  for (const size_t common : {0, 20, 50}) {
+  for (const size_t common : {size_t{0}, size_t{20}, size_t{50}}) {
     CAPTURE(common);
     RecordMaker maker(5);
     TableDirectory directory;

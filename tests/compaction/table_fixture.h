@@ -115,12 +115,20 @@ class TableDirectory {
     std::string name = std::string(base != nullptr ? base : "/tmp") + "/lamina-compaction-XXXXXX";
     REQUIRE(mkdtemp(name.data()) != nullptr);
     path_ = name;
+    on_disk_ = true;
     Result<std::unique_ptr<PosixFileSystem>> files =
         PosixFileSystem::Create({.io = Options::Io::kThreads, .io_threads = 1});
     REQUIRE(files.ok());
     file_system_ = *std::move(files);
   }
-  ~TableDirectory() { std::filesystem::remove_all(path_); }
+  // In a file system of the test's own.
+  explicit TableDirectory(std::unique_ptr<FileSystem> file_system)
+      : path_("/tables"), file_system_(std::move(file_system)) {
+    REQUIRE(file_system_->MakeDirectory(path_).ok());
+  }
+  ~TableDirectory() {
+    if (on_disk_) std::filesystem::remove_all(path_);
+  }
   TableDirectory(const TableDirectory&) = delete;
   TableDirectory& operator=(const TableDirectory&) = delete;
 
@@ -130,14 +138,15 @@ class TableDirectory {
     return path_ + "/" + std::to_string(number) + ".sst";
   }
   [[nodiscard]] uint64_t NextNumber() { return ++last_number_; }
-  [[nodiscard]] size_t FileCount() const {
-    size_t count = 0;
-    for (const auto& file : std::filesystem::directory_iterator(path_)) {
-      (void)file;
-      ++count;
-    }
-    return count;
+  // Paths of all files.
+  [[nodiscard]] std::set<std::string> Files() const {
+    const Result<std::vector<std::string>> names = file_system_->List(path_);
+    REQUIRE(names.ok());
+    std::set<std::string> paths;
+    for (const std::string& name : *names) paths.insert(path_ + "/" + name);
+    return paths;
   }
+  [[nodiscard]] size_t FileCount() const { return Files().size(); }
 
   // Options that fit this directory; tests change what they are about.
   [[nodiscard]] MergeJobOptions JobOptions(const SlotOracle* slots) {
@@ -214,6 +223,7 @@ class TableDirectory {
 
  private:
   std::string path_;
+  bool on_disk_ = false;
   std::unique_ptr<FileSystem> file_system_;
   std::atomic<uint64_t> last_number_{0};
 };

@@ -2,8 +2,8 @@
 // shape changes, pages die, and what the tree holds is what a map holds.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <random>
@@ -13,6 +13,7 @@
 
 #include "compaction/compaction_task.h"
 #include "compaction/garbage.h"
+#include "engine/io/simulated_file_system.h"
 #include "tests/compaction/table_fixture.h"
 
 namespace lamina {
@@ -34,7 +35,9 @@ uint64_t Seed() {
 // An index without memtable, manifest and lookups: what is left is compaction.
 class SmallIndex {
  public:
-  SmallIndex(uint64_t seed, const SchedulerOptions& options) : maker_(seed), scheduler_(options) {
+  SmallIndex(uint64_t seed, const SchedulerOptions& options,
+             std::unique_ptr<TableDirectory> directory = std::make_unique<TableDirectory>())
+      : maker_(seed), directory_owner_(std::move(directory)), scheduler_(options) {
     scheduler_.SetSource(WorkClass::kCompaction, [this] { return NextTask(); });
   }
   ~SmallIndex() { scheduler_.Stop(); }
@@ -113,16 +116,14 @@ class SmallIndex {
     std::vector<Record> expected = alive_;
     std::sort(expected.begin(), expected.end(), KeyBefore);
     CHECK(Findable() == expected);
-    // Files are those of the tree, and no others.
-    std::set<std::string> files;
-    for (const auto& file : std::filesystem::directory_iterator(directory_.path())) {
-      files.insert(file.path().string());
-    }
-    std::set<std::string> tables;
+    // Files are those of the tree, and no others but those that could not be removed.
+    std::set<std::string> expected_files = not_removed_;
     for (const RunPtr& run : now->RunsNewestFirst()) {
-      for (const TableMeta& table : run->tables) tables.insert(directory_.PathOf(table.number));
+      for (const TableMeta& table : run->tables) {
+        expected_files.insert(directory_.PathOf(table.number));
+      }
     }
-    CHECK(files == tables);
+    CHECK(directory_.Files() == expected_files);
   }
 
  private:
@@ -158,14 +159,16 @@ class SmallIndex {
     if (job.kind == Job::Kind::kMove) return Status::Ok();
     for (const JobInput& input : job.inputs) {
       for (const TableMeta& table : input.tables()) {
-        LAMINA_RETURN_IF_ERROR(directory_.file_system()->Remove(directory_.PathOf(table.number)));
+        const std::string path = directory_.PathOf(table.number);
+        if (!directory_.file_system()->Remove(path).ok()) not_removed_.insert(path);
       }
     }
     return Status::Ok();
   }
 
   RecordMaker maker_;
-  TableDirectory directory_;
+  std::unique_ptr<TableDirectory> directory_owner_;
+  TableDirectory& directory_ = *directory_owner_;
   TestSlots slots_;
   std::vector<Record> alive_;
   uint64_t last_flush_ = 0;
@@ -176,6 +179,7 @@ class SmallIndex {
   TreePtr tree_ = std::make_shared<const Tree>();
   JobsInFlight in_flight_;
   bool full_ = false;
+  std::set<std::string> not_removed_;
   MergeJobStats totals_;
   Scheduler scheduler_;
 };
@@ -281,6 +285,33 @@ TEST_CASE("a flush begins while a long merge is under way and goes first") {
   CHECK(index.busy());
   REQUIRE(index.scheduler().WaitIdle(kFarAway).ok());
   index.CheckAll();
+}
+
+TEST_CASE("whichever operation fails, compaction halts, loses nothing, and can go on") {
+  size_t halts = 0;
+  for (uint64_t n = 1;; ++n) {
+    CAPTURE(n);
+    SimulatedDisk disk(7);
+    SmallIndex index(7, {.threads = 0}, std::make_unique<TableDirectory>(disk.Restart()));
+    index.SetShape(Shape::Leveling(3));
+    for (int i = 0; i < 4; ++i) index.Flush();
+    const uint64_t before = disk.operations();
+    disk.FailOperation(n, n % 2 == 0 ? ENOSPC : EIO);
+    const Status status = index.scheduler().WaitIdle(kFarAway);
+    if (!status.ok()) {
+      ++halts;
+      CHECK(index.scheduler().error(WorkClass::kCompaction).ok() == false);
+      CHECK_FALSE(index.busy());
+      CHECK(index.tree()->entries() == index.alive().size());
+    }
+    index.scheduler().ClearError(WorkClass::kCompaction);
+    CHECK(index.scheduler().WaitIdle(kFarAway).ok());
+    CHECK(index.tree()->level(0).runs.empty());
+    index.CheckAll();
+    if (disk.operations() - before < n) break;
+    REQUIRE(n < 200);
+  }
+  CHECK(halts > 3);
 }
 
 TEST_CASE("the dead share of a table is estimated from a sample") {
