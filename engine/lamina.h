@@ -350,11 +350,12 @@ class Store {
   // Everything the store counts, as one JSON object.
   std::string StatsJson() noexcept;
 
+  // For the project's own tests and benches.
   class Impl;
   Impl* impl() noexcept { return impl_.get(); }
+  explicit Store(std::unique_ptr<Impl> impl) noexcept;
 
  private:
-  explicit Store(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -129,6 +129,12 @@ class JournalWriter::GroupWriter {
       // Where reserved space is not kept free (copy-on-write file systems), a write can lack space.
       // That passes, but these blocks are not written again: the next group takes another file.
       file_->blocks = sequence_ - file_->first_sequence;
+      // Some of them may have landed: their numbers are used up, so that what comes later, a
+      // checkpoint's position too, lies above them.
+      sequence_ += sealed_;
+      sealed_ = 0;
+      const std::lock_guard lock(state_.mutex);
+      state_.next_sequence = sequence_;
       return status;
     }
     if (touched_.empty() || touched_.back() != file_) touched_.push_back(file_);

@@ -178,6 +178,9 @@ class TensorLog {
   // The checkpoint at `position`, with the tables of `generation`, is durable in the manifest:
   // forgets older positions and unlinks the slot tables that were replaced.
   void CheckpointDone(JournalPosition position, std::span<const SavedSlotTable> saved) noexcept;
+  // The checkpoint was given up before the manifest named these tables: their segments are dirty
+  // again, the files go.
+  void CheckpointFailed(std::span<const SavedSlotTable> saved) noexcept;
 
   // ---- Segments
   // --------------------------------------------------------------------------------------
@@ -213,6 +216,8 @@ class TensorLog {
   [[nodiscard]] Status WritableStatus() const noexcept;
 
  private:
+  void DiscardSaved(std::span<const SavedSlotTable> saved) noexcept;
+
   // Where a lane's cursor stood, as far as slot tables and journal tell.
   struct KnownCursor {
     uint64_t generation = 0;  // of the slot table that says so; UINT64_MAX: the journal

@@ -28,12 +28,22 @@ Result<std::vector<SavedSlotTable>> TensorLog::SaveSlotTables(JournalPosition po
   }
   if (status.ok() && !saved.empty()) status = fs_.SyncDirectory(options_.slot_table_dir);
   if (status.ok()) return saved;
+  DiscardSaved(saved);
+  return status;
+}
+
+void TensorLog::DiscardSaved(std::span<const SavedSlotTable> saved) noexcept {
   const SegmentTable::ReadSection section(table_);
   for (const SavedSlotTable& table : saved) {
     section.Find(table.segment)->set_dirty();
-    (void)fs_.Remove(path(table));  // an orphan if that fails, too
+    // An orphan if that fails, too.
+    (void)fs_.Remove(SlotTablePath(options_.slot_table_dir, table.segment, table.generation));
   }
-  return status;
+}
+
+void TensorLog::CheckpointFailed(std::span<const SavedSlotTable> saved) noexcept {
+  const std::lock_guard lock(checkpoint_mutex_);
+  DiscardSaved(saved);
 }
 
 // In directories where a sync has failed.

@@ -54,6 +54,16 @@ std::string Record::ToJson() const {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+namespace {
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text.append(text.empty() ? "" : "; ").append(part);
+  return text;
+}
+
+}  // namespace
+
 std::string Record::TextOf(const Field& field, bool raw) {
   if (const auto* number = std::get_if<uint64_t>(&field.value)) {
     if (raw || field.unit == Unit::kPlain) return std::to_string(*number);
@@ -63,7 +73,7 @@ std::string Record::TextOf(const Field& field, bool raw) {
     return raw ? fmt::format("{}", *real) : fmt::format("{:.4g}", *real);
   if (const auto* flag = std::get_if<bool>(&field.value)) return *flag ? "yes" : "no";
   if (const auto* list = std::get_if<std::vector<std::string>>(&field.value))
-    return Printable(fmt::format("{}", fmt::join(*list, "; ")));
+    return Printable(Joined(*list));
   if (const auto* text = std::get_if<std::string>(&field.value)) return Printable(*text);
   return {};
 }
@@ -77,7 +87,8 @@ std::string Record::ToText(bool raw, size_t indent) const {
     if (field.key == "type" || value.empty()) continue;
     std::string label = field.key;
     std::replace(label.begin(), label.end(), '_', ' ');
-    text += fmt::format("{:{}}{:<{}}  {}\n", "", indent, label, width, value);
+    text.append(indent, ' ').append(label).append(width - label.size() + 2, ' ');
+    text.append(value).append("\n");
   }
   return text;
 }

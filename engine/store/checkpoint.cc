@@ -103,26 +103,25 @@ bool Store::Impl::ActiveIsFull() const noexcept {
 }
 
 Status Store::Impl::MakeMemtableRoom() noexcept {
-  const auto full = [&] { return ActiveIsFull(); };
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
-  while (full()) {
+  const auto has_room = [&] {
+    return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables;
+  };
+  bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_;
+  while (ActiveIsFull()) {
     {
       std::lock_guard lock(publish_mutex_);
-      if (!full()) break;
-      if (frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables) {
+      if (!ActiveIsFull()) break;
+      if (has_room()) {
         FreezeActive();
+        wake = true;
         break;
       }
     }
     WakeCheckpoint();
-    LAMINA_RETURN_IF_ERROR(scheduler_->WaitForRoom(
-        WorkClass::kFlush,
-        [&] { return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables; },
-        deadline));
+    LAMINA_RETURN_IF_ERROR(scheduler_->WaitForRoom(WorkClass::kFlush, has_room, deadline));
   }
-  if (frozen_memtables_.load(std::memory_order_acquire) > 0 ||
-      bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_)
-    WakeCheckpoint();
+  if (wake) WakeCheckpoint();
   return Status::Ok();
 }
 
@@ -179,8 +178,14 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
   edit.checkpoint = plan->position;
   for (const RootRecord& root : plan->roots) {
     const auto known = manifest_->state().roots.find(root.name);
-    if (known == manifest_->state().roots.end() || known->second != root)
+    if (known == manifest_->state().roots.end()) {
       edit.roots.push_back(root);
+      continue;
+    }
+    // The root may have been erased since it was copied: an epoch never goes back.
+    RootRecord now = root;
+    now.epoch = std::max(now.epoch, known->second.epoch);
+    if (known->second != now) edit.roots.push_back(std::move(now));
   }
   for (const SavedSlotTable& saved : plan->slot_tables)
     edit.slot_tables.emplace_back(saved.segment, saved.generation);
@@ -193,7 +198,7 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
     edit.next_run_id = run.id + 1;
     edit.next_flush = run.newest_flush + 1;
   }
-  if (plan->closing) edit.clean_close = true;
+  if (plan->closing && !orphan_walk_owed_) edit.clean_close = true;
   LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
 
   log_->CheckpointDone(plan->position, plan->slot_tables);
@@ -235,21 +240,26 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
     // disk.
     for (const TableMeta& table : plan.tables)
       (void)fs_->Remove(TablePath(directory_, table.number));
+    log_->CheckpointFailed(plan.slot_tables);
+    dirty_.store(true, std::memory_order_release);
     return status;
   }
-  LAMINA_RETURN_IF_ERROR(CommitCheckpoint(&plan));
+  if (Status status = CommitCheckpoint(&plan); !status.ok()) {
+    dirty_.store(true, std::memory_order_release);
+    return status;
+  }
   scheduler_->NotifyRoom();
   scheduler_->Wake(WorkClass::kCompaction);
   // One checkpoint late: a manifest whose last record is lost still finds its journal.
   const Status deleted = journal_->DeleteBelow(previous_checkpoint_);
+  if (!deleted.ok()) NoteBackgroundError(deleted);  // the checkpoint stands
   previous_checkpoint_ = plan.position;
-  return deleted;
+  return Status::Ok();
 }
 
 Status Store::Impl::Checkpoint(bool closing) noexcept {
   Status status = RunCheckpoint(closing);
   StoreCounters::Add(status.ok() ? counters_.checkpoints : counters_.checkpoint_failures, 1);
-  if (!status.ok()) dirty_.store(true, std::memory_order_release);
   return status;
 }
 
@@ -282,18 +292,25 @@ class CheckpointTask final : public BackgroundTask {
   Store::Impl& store_;
 };
 
-// A checkpoint that failed halts its class, so that a full disk is not hammered. It is tried again
-// when someone asks for it and a while has passed: the store resumes by itself.
-void Store::Impl::WakeCheckpoint() noexcept {
+// Work that failed halts its class, so that a full disk is not hammered. It is tried again when a
+// while has passed: the store resumes by itself.
+void Store::Impl::RetryHalted() noexcept {
   constexpr auto kRetryAfter = std::chrono::seconds(1);
-  if (!scheduler_->error(WorkClass::kFlush).ok()) {
-    std::lock_guard lock(notes_mutex_);
-    const auto now = Scheduler::Clock::now();
-    if (now - last_retry_ < kRetryAfter) return;
-    last_retry_ = now;
-    scheduler_->ClearError(WorkClass::kFlush);
-    scheduler_->ClearError(WorkClass::kCompaction);
+  for (const WorkClass work : {WorkClass::kFlush, WorkClass::kCompaction, WorkClass::kVerify}) {
+    if (scheduler_->error(work).ok()) continue;
+    {
+      std::lock_guard lock(notes_mutex_);
+      const auto now = Scheduler::Clock::now();
+      auto& last = last_retry_[static_cast<size_t>(work)];
+      if (now - last < kRetryAfter) continue;
+      last = now;
+    }
+    scheduler_->ClearError(work);
   }
+}
+
+void Store::Impl::WakeCheckpoint() noexcept {
+  RetryHalted();
   flush_wanted_.store(true, std::memory_order_release);
   scheduler_->Wake(WorkClass::kFlush);
 }
@@ -307,6 +324,7 @@ void Store::Impl::RunTimer() noexcept {
   std::unique_lock lock(timer_mutex_);
   const auto period = std::chrono::seconds(options_.checkpoint_seconds);
   while (!timer_wake_.wait_for(lock, period, [&] { return closing_.load(); })) {
+    RetryHalted();
     if (dirty_.load(std::memory_order_acquire)) WakeCheckpoint();
   }
 }

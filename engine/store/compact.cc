@@ -100,7 +100,7 @@ MergeJobOptions Store::Impl::MergeOptions(const Job& job) noexcept {
     StoreCounters::Add(counters_.index_damage, 1);
     NoteBackgroundError(damage);
     // What the damaged block named may have lost its only entries.
-    walk_orphans_ = true;
+    orphan_walk_owed_ = walk_orphans_ = true;
     scheduler_->Wake(WorkClass::kVerify);
   };
   return options;
@@ -174,8 +174,9 @@ class DeadCountTask final : public BackgroundTask {
       dead_[meta.number] = meta.entry_count;
       return Progress::kMore;
     }
-    LAMINA_ASSIGN_OR_RETURN(dead_[meta.number],
-                            EstimateDeadEntries(*table, *store_.oracle_, kSampledBlocks));
+    // A table that cannot be read now counts as alive: sampling it must not stop compaction.
+    const auto dead = EstimateDeadEntries(*table, *store_.oracle_, kSampledBlocks);
+    dead_[meta.number] = dead.ok() ? *dead : 0;
     return Progress::kMore;
   }
   void Cancel() noexcept override {}

@@ -21,6 +21,7 @@ struct StoreCounters {
   Counter misses_wrong_size{0};  // stored under another length than was asked for
   Counter misses_io_error{0};
   Counter misses_checksum{0};  // read twice, wrong twice; the slot was freed
+  Counter misses_buffer{0};    // right in memory of our own, wrong in the caller's: buffers overlap
   Counter misses_gone{0};      // overwritten between locating and reading
 
   // What was met on the way.

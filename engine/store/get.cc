@@ -97,7 +97,13 @@ class GetOperation {
         return true;
       case ReadOutcome::kMismatch:
         StoreCounters::Add(counters.checksum_failures, 1);
-        if (++failures_[i] % 2 == 0) FreeSlot(i, read);
+        if (++failures_[i] % 2 != 0) return false;
+        if (!IsWrongAnywhere(read)) {
+          // The caller's buffers overlap, or were changed meanwhile: not the slot's fault.
+          Miss(i, counters.misses_buffer);
+          return true;
+        }
+        FreeSlot(i, read);
         return false;
       case ReadOutcome::kGone:
         // Overwritten or freed since it was located: another round looks for it elsewhere.
@@ -114,6 +120,21 @@ class GetOperation {
     }
     Miss(i, counters.misses_wrong_size);
     return true;
+  }
+
+  // Reads the page into memory that nobody else has, before its slot is given up.
+  bool IsWrongAnywhere(const PageRead& failed) noexcept {
+    auto queue = store_.queues_->Acquire();
+    if (!queue.ok()) return false;
+    AlignedBuffer own(failed.length);
+    const iovec whole = {own.data(), failed.length};
+    PageRead read = failed;
+    read.fragments = std::span(&whole, 1);
+    read.outcome = ReadOutcome::kPending;
+    IoTally tally;
+    store_.log_->ReadPages(**queue, std::span(&read, 1), store_.Limits(), nullptr, &tally);
+    store_.CountTally(tally, false);
+    return read.outcome == ReadOutcome::kMismatch;
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <random>
 #include <utility>
 
@@ -47,6 +48,16 @@ class LogOracle final : public SlotOracle {
  private:
   const TensorLog& log_;
 };
+
+// Absolute, without a trailing '/', so that a directory has one name whatever the working directory
+// is.
+std::string NormalisedLogDir(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error).lexically_normal();
+  std::string text = error ? path : absolute.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
 
 // What a creation that was cut off may have left in a directory that holds no store yet.
 bool MayBeLeftover(std::string_view name) {
@@ -108,7 +119,10 @@ Status Store::Impl::OpenAll() noexcept {
 // After a failed open: nothing of a store that did not exist before stays.
 void Store::Impl::AbandonOpen() noexcept {
   abandoned_ = true;
+  StopBackground();
+  // Without the lock the directory, and whatever is in it by now, is somebody else's.
   if (!created_) return;
+  for (const std::string& path : new_log_dirs_) RemoveOwnMarker(path);
   scheduler_.reset();
   journal_.reset();
   log_.reset();
@@ -120,11 +134,20 @@ void Store::Impl::AbandonOpen() noexcept {
     uint64_t number = 0;
     if (MayBeLeftover(name) || ParseJournalFileName(name, &number) ||
         ParseTableFileName(name, &number)) {
-      if (name == kDefaultLogDir) remove(directory_ + "/" + name + "/" + kLogDirMarkerName);
       remove(directory_ + "/" + name);
     }
   }
   if (created_directory_) remove(directory_);
+}
+
+// The marker goes if it bears this store's id; another store's stays.
+void Store::Impl::RemoveOwnMarker(const std::string& log_dir) noexcept {
+  const std::string path = log_dir + "/" + kLogDirMarkerName;
+  LogDirMarker marker;
+  auto file = fs_->Open(path, {});
+  if (!file.ok()) return;
+  const Status read = (*file)->Read(0, std::as_writable_bytes(std::span(&marker, 1)));
+  if (read.ok() && marker.store_id == store_id_) (void)fs_->Remove(path);
 }
 
 Status Store::Impl::OpenDirectory() noexcept {
@@ -135,7 +158,7 @@ Status Store::Impl::OpenDirectory() noexcept {
                                      ": does not exist, and create_if_missing is false");
     }
     LAMINA_RETURN_IF_ERROR(fs_->MakeDirectory(directory_));
-    created_directory_ = created_ = true;
+    created_directory_ = true;
   }
   LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory_));
   const bool is_store = std::find(names.begin(), names.end(), kCurrentFileName) != names.end();
@@ -231,6 +254,7 @@ Status Store::Impl::OpenStore() noexcept {
   // done with. durability=batch starts from a checkpoint too.
   const bool replayed_any = recovery.pages() > 0;
   walk_orphans_ = !clean && !created_;
+  orphan_walk_owed_ = walk_orphans_.load();
   if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
   EndPhase("first_checkpoint");
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
@@ -266,21 +290,28 @@ void Store::Impl::MakeParts() noexcept {
   tables_ = std::make_unique<OpenTables>(*fs_, directory_, cache_.get(), &index_counters_);
 }
 
+std::string Store::Impl::PathOfLogDir(const std::string& recorded) const noexcept {
+  return recorded == kDefaultLogDir ? directory_ + "/" + recorded : recorded;
+}
+
 Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   std::vector<std::string> configured = options_.log_dirs;
-  if (configured.empty() && state->log_dirs.empty())
-    configured.push_back(directory_ + "/" + kDefaultLogDir);
+  for (std::string& path : configured) path = NormalisedLogDir(path);
+  // The default lies within the store and moves with it: it is recorded by its name alone.
+  if (configured.empty() && state->log_dirs.empty()) configured.emplace_back(kDefaultLogDir);
   TensorLogOptions options;
   std::vector<bool> known;
   for (const auto& [index, path] : state->log_dirs) {
-    options.log_dirs.push_back(path);
+    options.log_dirs.push_back(PathOfLogDir(path));
     known.push_back(true);
   }
   for (const std::string& path : configured) {
-    if (std::find(options.log_dirs.begin(), options.log_dirs.end(), path) != options.log_dirs.end())
+    const std::string full = PathOfLogDir(path);
+    if (std::find(options.log_dirs.begin(), options.log_dirs.end(), full) != options.log_dirs.end())
       continue;
     state->log_dirs[static_cast<uint32_t>(options.log_dirs.size())] = path;
-    options.log_dirs.push_back(path);
+    options.log_dirs.push_back(full);
+    new_log_dirs_.push_back(full);
     known.push_back(false);
   }
   options.store_id = store_id_;
@@ -436,18 +467,20 @@ void Store::Impl::SegmentFailed(const SegmentInfo& info, const Status& why) noex
 // ---- Closing
 // -----------------------------------------------------------------------------------------
 
-Store::Impl::~Impl() {
-  {
-    std::unique_lock lock(calls_mutex_);
-    closing_ = true;
-    calls_done_.wait(lock, [&] { return calls_ == 0; });
-  }
+void Store::Impl::StopBackground() noexcept {
   {
     std::lock_guard lock(timer_mutex_);
+    closing_ = true;
     timer_wake_.notify_all();
   }
   if (timer_.joinable()) timer_.join();
   if (scheduler_ != nullptr) scheduler_->Stop();
+}
+
+Store::Impl::~Impl() {
+  closing_ = true;
+  for (uint32_t left = calls_; left != 0; left = calls_) calls_.wait(left);
+  StopBackground();
   if (!abandoned_) {
     // What cannot be checkpointed is replayed at the next open.
     const Status status = Checkpoint(true);

@@ -22,11 +22,17 @@ class OrphanTask final : public BackgroundTask {
     for (const auto& memtable : view->frozen)
       LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
     for (const OpenRun& run : view->runs) {
-      for (const auto& table : run.tables) {
-        if (table != nullptr) LAMINA_RETURN_IF_ERROR(Clear(*table->NewIterator(SkippingDamage())));
+      for (const TableMeta& meta : run.run->tables) {
+        auto table = store_.tables_->Get(meta);
+        if (table.ok()) {
+          LAMINA_RETURN_IF_ERROR(Clear(*(*table)->NewIterator(SkippingDamage())));
+        } else if (table.status().code() != StatusCode::kCorruption) {
+          return table.status();  // what it names is not known now; another walk will know
+        }
       }
     }
     FreeSuspects();
+    store_.orphan_walk_owed_ = false;
     return Progress::kDone;
   }
   void Cancel() noexcept override {}
@@ -81,7 +87,8 @@ class OrphanTask final : public BackgroundTask {
 };
 
 std::unique_ptr<BackgroundTask> Store::Impl::NextOrphanWalk() noexcept {
-  if (!walk_orphans_.exchange(false)) return nullptr;
+  // Asked again after a walk that failed.
+  if (!walk_orphans_.exchange(false) && !orphan_walk_owed_) return nullptr;
   return std::make_unique<OrphanTask>(*this);
 }
 

@@ -25,6 +25,7 @@ class PutOperation {
   // succeeds.
   Result<size_t> Run() noexcept {
     std::fill(states_.begin(), states_.end(), PageState::kPending);
+    located_in_ = store_.CurrentView()->tree;
     store_.Locate(path_, first_, count_, false);
     CollectMissing();
     if (!pages_.empty() && MakeRoom() && TakeSlots()) {
@@ -201,7 +202,15 @@ class PutOperation {
   // Entries and tags become visible in one step. A put that was overtaken, by another put of the
   // page, by an erase, or by the erasure of the root, publishes nothing.
   void Publish() noexcept {
-    std::lock_guard lock(store_.publish_mutex_);
+    std::unique_lock lock(store_.publish_mutex_);
+    // A rival's page may have been flushed since this put looked: the memtables alone do not tell.
+    for (TreePtr tree = store_.CurrentView()->tree; tree != located_in_;
+         tree = store_.CurrentView()->tree) {
+      lock.unlock();
+      located_in_ = tree;
+      store_.Locate(path_, first_, count_, false);
+      lock.lock();
+    }
     if (path_.root->epoch.load(std::memory_order_relaxed) != path_.epoch) {
       RejectFrom(0, store_.counters_.rejected_erased,
                  Status::Busy("put: the root was erased meanwhile"));
@@ -257,9 +266,16 @@ class PutOperation {
     store_.NotePublished(*path_.root, end - begin, bytes);
   }
 
-  // Whether a live, proven entry of the page is in a memtable by now: another put was faster.
+  // Whether the page has a live, proven entry by now: another put was faster.
   bool LostRace(const View& view, const Page& page) noexcept {
     const PageKey key = path_.page_key(page.page);
+    const Location& located = path_.locations[page.page];
+    if (located.found) {
+      const uint64_t tag = located.entry.tag(key.fingerprint);
+      if (store_.log_->Bears(located.entry.slot, tag) &&
+          !store_.log_->Unproven(located.entry.slot, tag))
+        return true;
+    }
     const auto live_in = [&](const Memtable& memtable) {
       for (const auto* c = memtable.Lookup(key); c != nullptr; c = c->older) {
         const uint64_t tag = c->entry.tag(key.fingerprint);
@@ -329,6 +345,7 @@ class PutOperation {
   std::vector<iovec> fragments_;
   std::vector<SlotRef> released_;
   JournalWriter::Guard guard_;
+  TreePtr located_in_;  // the tree that the path's locations are at least as new as
 };
 
 Result<size_t> Store::Impl::Put(Path::Impl& path, size_t first, size_t count,

@@ -29,6 +29,7 @@ constexpr NamedCounter kPageCounters[] = {
     {"misses_wrong_size", &StoreCounters::misses_wrong_size},
     {"misses_io_error", &StoreCounters::misses_io_error},
     {"misses_checksum", &StoreCounters::misses_checksum},
+    {"misses_buffer", &StoreCounters::misses_buffer},
     {"overtaken_reads", &StoreCounters::misses_gone},
     {"checksum_failures", &StoreCounters::checksum_failures},
     {"reread_successes", &StoreCounters::reread_successes},

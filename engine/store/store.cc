@@ -20,10 +20,9 @@ const char* Version() noexcept { return "0.1.0"; }
 Store::Impl::Call::Call(Impl& store) noexcept : store_(store) { ++store_.calls_; }
 
 Store::Impl::Call::~Call() {
-  if (--store_.calls_ == 0 && store_.closing_) {
-    std::lock_guard lock(store_.calls_mutex_);
-    store_.calls_done_.notify_all();
-  }
+  // Wakes by address alone: the store may be gone as soon as the count is.
+  std::atomic<uint32_t>& calls = store_.calls_;
+  if (--calls == 0) calls.notify_all();
 }
 
 Status Store::Impl::Call::status() const noexcept {
@@ -104,6 +103,8 @@ void Store::Impl::CountTally(const IoTally& tally, bool write) noexcept {
 Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromTokens(std::string_view root,
                                                                 std::span<const uint32_t> tokens,
                                                                 uint32_t page_tokens) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
   if (page_tokens == 0)
     return Status::InvalidArgument("path from tokens: page_tokens is 0, expected at least 1");
   const PathMaker maker = {creation_.secret, creation_.stem_pages, instance_};
@@ -113,6 +114,8 @@ Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromTokens(std::string_view
 
 Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromDigests(
     std::string_view root, PathKind kind, std::span<const uint8_t> digests) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
   if (digests.size() % kDigestBytes != 0) {
     return Status::InvalidArgument(
         "path from " + std::string(kind == PathKind::kDigests ? "digests" : "keys") + ": " +

@@ -15,6 +15,7 @@
 #ifndef LAMINA_ENGINE_STORE_STORE_IMPL_H_
 #define LAMINA_ENGINE_STORE_STORE_IMPL_H_
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -160,11 +161,14 @@ class Store::Impl final : private SegmentSource {
   // ---- open.cc
   Status OpenAll() noexcept;
   void AbandonOpen() noexcept;
+  void RemoveOwnMarker(const std::string& log_dir) noexcept;
+  void StopBackground() noexcept;
   Status OpenDirectory() noexcept;
   Status CreateStore() noexcept;
   Status OpenStore() noexcept;
   void EndPhase(const char* name) noexcept;
   void MakeParts() noexcept;
+  [[nodiscard]] std::string PathOfLogDir(const std::string& recorded) const noexcept;
   Status OpenTensorLog(ManifestState* state) noexcept;
   Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
@@ -192,6 +196,7 @@ class Store::Impl final : private SegmentSource {
   // Replaces the view by a changed copy.
   void InstallView(const std::function<void(View*)>& change) noexcept;
   void WakeCheckpoint() noexcept;
+  void RetryHalted() noexcept;
   [[nodiscard]] std::unique_ptr<BackgroundTask> NextCheckpoint() noexcept;
   void RunTimer() noexcept;
 
@@ -234,12 +239,13 @@ class Store::Impl final : private SegmentSource {
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
   std::vector<Phase> open_phases_;
-  uint64_t memtable_bytes_ = 0;     // size at which a memtable is frozen, and
-  uint64_t memtable_entries_ = 0;   // the entries that go into it
-  uint64_t checkpoint_bytes_ = 0;   // of log, at which a checkpoint is due
-  bool created_ = false;            // this open made the store,
-  bool created_directory_ = false;  // and its directory
-  bool abandoned_ = false;          // the open failed
+  uint64_t memtable_bytes_ = 0;            // size at which a memtable is frozen, and
+  uint64_t memtable_entries_ = 0;          // the entries that go into it
+  uint64_t checkpoint_bytes_ = 0;          // of log, at which a checkpoint is due
+  bool created_ = false;                   // this open made the store,
+  bool created_directory_ = false;         // and its directory
+  bool abandoned_ = false;                 // the open failed
+  std::vector<std::string> new_log_dirs_;  // that this open gave to the store
   std::chrono::steady_clock::time_point phase_began_ = std::chrono::steady_clock::now();
 
   StoreCounters counters_;
@@ -280,16 +286,16 @@ class Store::Impl final : private SegmentSource {
   std::atomic<bool> dirty_{false};  // something to checkpoint
   std::atomic<uint64_t> bytes_since_checkpoint_{0};
   std::atomic<uint64_t> operations_{0};
-  std::atomic<bool> walk_orphans_{false};  // taken by the verify source
+  std::atomic<bool> walk_orphans_{false};      // taken by the verify source
+  std::atomic<bool> orphan_walk_owed_{false};  // until one has ended: no close is clean before
 
   std::mutex notes_mutex_;
   std::string last_rejection_;
   std::string last_background_error_;
-  Scheduler::Clock::time_point last_retry_;  // of background work that had failed
+  // Of background work that had failed.
+  std::array<Scheduler::Clock::time_point, kWorkClasses> last_retry_;
 
-  std::mutex calls_mutex_;
-  std::condition_variable calls_done_;
-  std::atomic<uint64_t> calls_{0};
+  std::atomic<uint32_t> calls_{0};  // in progress; waited on by the destructor
   std::atomic<bool> closing_{false};
 
   // Makes a checkpoint when checkpoint_seconds have passed with changes.

@@ -44,11 +44,17 @@ Result<std::shared_ptr<Table>> OpenTables::Get(const TableMeta& meta) noexcept {
   }
   auto opened =
       Table::Open(&fs_, TablePath(directory_, meta.number), meta.number, cache_, counters_);
-  std::lock_guard lock(mutex_);
   if (!opened.ok()) {
-    failed_.emplace(meta.number, opened.status());
-    return opened.status();
+    Status why = opened.status();
+    // A file that is gone is lost for good, and so is a damaged one. Anything else may pass.
+    const auto exists = fs_.Exists(TablePath(directory_, meta.number));
+    if (exists.ok() && !*exists)
+      why = Status::Corruption(TablePath(directory_, meta.number) + ": the file is missing");
+    std::lock_guard lock(mutex_);
+    if (why.code() == StatusCode::kCorruption) failed_.insert_or_assign(meta.number, why);
+    return why;
   }
+  std::lock_guard lock(mutex_);
   return tables_.emplace(meta.number, std::move(*opened)).first->second;
 }
 

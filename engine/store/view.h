@@ -51,8 +51,8 @@ class OpenTables {
   OpenTables(FileSystem& fs, std::string directory, BlockCache* cache,
              IndexCounters* counters) noexcept;
 
-  // Opens it when it is not. The error is the reader's; it is given again at every call, without
-  // trying again, so that a damaged table is reported once (problems()).
+  // Opens it when it is not. The error is the reader's, or kCorruption for a file that is missing.
+  // Corruption is given again at every call without trying again; other errors may pass.
   Result<std::shared_ptr<Table>> Get(const TableMeta& meta) noexcept;
   // The runs of a tree with their tables. Damaged tables are null.
   std::vector<OpenRun> OpenRuns(const Tree& tree) noexcept;
@@ -60,7 +60,7 @@ class OpenTables {
   // file.
   Status Remove(uint64_t number) noexcept;
 
-  // "path: what is wrong", of the tables that could not be opened.
+  // "path: what is wrong", of the tables that are lost.
   [[nodiscard]] std::vector<std::string> problems() const noexcept;
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
 

@@ -17,7 +17,6 @@ struct SeenPage {
   PageKey key;
   JournalPage page;
   SlotRef from;
-  friend bool operator==(const SeenPage&, const SeenPage&) = default;
 };
 
 class Collector final : public JournalVisitor {

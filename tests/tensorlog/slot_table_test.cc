@@ -86,7 +86,7 @@ TEST_CASE("slots being written, and put at or above the checkpoint, are saved as
   CHECK(f.Load(*loaded).slots_loaded == 2);
   CHECK(loaded->slot(0).tag() == 50);
   CHECK(loaded->slot(3).tag() == 53);
-  for (const uint32_t i : {1, 2, 4, 5}) CHECK(loaded->slot(i).state() == SlotState::kFree);
+  for (const uint32_t i : {1u, 2u, 4u, 5u}) CHECK(loaded->slot(i).state() == SlotState::kFree);
 }
 
 TEST_CASE("a slot table has the bytes that its format says") {

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,24 +71,24 @@ inline std::vector<Options::Io> Backends() {
 }
 
 inline std::string ReadWhole(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  if (!in) return {};
+  std::string bytes(static_cast<size_t>(in.tellg()), '\0');
+  in.seekg(0);
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return bytes;
 }
 
 inline void WriteWhole(const std::string& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-inline void Overwrite(const std::string& path, uint64_t offset, std::string_view bytes) {
+inline void FlipBit(const std::string& path, uint64_t offset, unsigned bit) {
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekg(static_cast<std::streamoff>(offset));
+  const auto byte = static_cast<unsigned>(file.get());
   file.seekp(static_cast<std::streamoff>(offset));
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-inline void FlipBit(const std::string& path, uint64_t byte, unsigned bit) {
-  std::string all = ReadWhole(path);
-  all.at(byte) = static_cast<char>(all.at(byte) ^ (1u << bit));
-  Overwrite(path, byte, all.substr(byte, 1));
+  file.put(static_cast<char>(byte ^ (1u << bit)));
 }
 
 // Compares with a golden, lines of offset and 16 bytes without those that are all zero; writes it
