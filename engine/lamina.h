@@ -164,8 +164,9 @@ struct Options {
   // Create the directory when there is no store in it. A directory that holds anything else is
   // refused either way.
   bool create_if_missing = true;
-  // Upper bound, bytes, on everything in the store's directories. 0: bounded by min_free_bytes
-  // alone. At least 64 MiB otherwise. May change at every open and at run time.
+  // Upper bound, bytes, on the segments of the tensor log; index and journal come on top, small
+  // beside them. 0: bounded by min_free_bytes alone. At least 64 MiB otherwise. What does not fit
+  // is rejected: nothing is evicted yet.
   uint64_t capacity_bytes = 0;
   // Space on the file system that is left to others, bytes. Puts are rejected before it is used.
   uint64_t min_free_bytes = uint64_t{1} << 30;
@@ -177,7 +178,8 @@ struct Options {
   // none: a process crash loses nothing acknowledged; a power cut may lose what was not flushed.
   // batch: every acknowledged put survives a power cut; costs a device flush per put or group.
   enum class Durability : uint8_t { kNone, kBatch } durability = Durability::kNone;
-  // Which pages go first when the store is full.
+  // Which pages go first when the store is full. This option and the next two, `erase` and `tuner`
+  // take their defaults only for now; other values are kNotSupported.
   enum class Eviction : uint8_t { kPrhd, kLru, kS3Fifo } eviction = Eviction::kPrhd;
   // Which new pages are written at all: what the eviction policy would keep, all, or pages that
   // were asked for before.
