@@ -54,9 +54,11 @@ void Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_
   SplitIntoStems(path, first, count);
   for (const Stem& stem : stems_) FindInMemtables(path, stem);
   if (view_.runs.empty()) return;
-  FetchBlocks(path);
-  for (size_t i = 0; i < stems_.size(); ++i) {
-    if (!FindInRuns(path, stems_[i], i, stop_at_miss)) return;
+  AskFilters(path);
+  FetchBlocks();
+  size_t candidate = 0;
+  for (size_t stem = 0; stem < stems_.size(); ++stem) {
+    if (!FindInRuns(path, stem, stop_at_miss, &candidate)) return;
   }
 }
 
@@ -73,13 +75,10 @@ void Locator::FindInMemtables(Path::Impl& path, const Stem& stem) noexcept {
   for (const auto& memtable : view_.frozen) find_in(*memtable);
 }
 
-// What each stem's first missing page will ask for. Later pages of a stem mostly lie in the same
-// blocks; where they do not, they are read when their turn comes.
-void Locator::FetchBlocks(Path::Impl& path) noexcept {
-  fetched_.assign(stems_.size(), {});
-  if (cache_ == nullptr) return;
-  bool missing = false;
-  std::vector<uint64_t> offsets;
+// Which tables may hold each stem's first missing page. Later pages of a stem mostly lie in the
+// same tables; where they do not, their filters are asked when their turn comes.
+void Locator::AskFilters(const Path::Impl& path) noexcept {
+  candidates_.clear();
   for (size_t i = 0; i < stems_.size(); ++i) {
     const Stem& stem = stems_[i];
     const uint32_t page = NextMissing(path, stem, stem.lookup.first);
@@ -87,50 +86,60 @@ void Locator::FetchBlocks(Path::Impl& path) noexcept {
     for (const OpenRun& run : view_.runs) {
       const Table* table = run.TableFor(stem.lookup.key(page));
       if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
-      StemLookup lookup = stem.lookup;
-      lookup.first = page;
-      offsets.clear();
-      const bool all_known = table->BlocksFor(lookup, &offsets);
-      if (all_known && offsets.empty()) continue;
-      missing = true;
-      fetched_[i].push_back({table, lookup});
+      Candidate& candidate = candidates_.emplace_back(Candidate{i, table, stem.lookup});
+      candidate.lookup.first = page;
     }
+  }
+}
+
+// Blocks that are not cached are read over all stems and runs together.
+void Locator::FetchBlocks() noexcept {
+  if (cache_ == nullptr || candidates_.empty()) return;
+  bool missing = false;
+  std::vector<uint64_t> offsets;
+  for (const Candidate& candidate : candidates_) {
+    const bool all_known = candidate.table->BlocksFor(candidate.lookup, &offsets);
+    missing = missing || !all_known || !offsets.empty();
   }
   if (!missing) return;
   auto queue = queues_.Acquire();
   if (!queue.ok()) return;  // no matter: blocks are then read one by one
   fetcher_.emplace(cache_);
-  for (auto& lookups : fetched_) {
-    for (TableLookup& want : lookups) fetcher_->Add(want.table, &want.lookup);
-  }
+  for (Candidate& candidate : candidates_) fetcher_->Add(candidate.table, &candidate.lookup);
   fetcher_->Run(queue->get());
 }
 
-bool Locator::FindInRuns(Path::Impl& path, const Stem& stem, size_t stem_index,
-                         bool stop_at_miss) noexcept {
-  for (uint32_t page = NextMissing(path, stem, stem.lookup.first); page < stem.lookup.end;
-       page = NextMissing(path, stem, page)) {
+bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
+                         size_t* candidate) noexcept {
+  const Stem& stem = stems_[stem_index];
+  const auto found = [&](uint32_t page) { return path.locations[stem.begin + page].found; };
+  uint32_t page = NextMissing(path, stem, stem.lookup.first);
+  if (page == stem.lookup.end) return true;
+  for (; *candidate < candidates_.size() && candidates_[*candidate].stem == stem_index;
+       ++*candidate) {
+    Candidate& one = candidates_[*candidate];
+    if (!found(page)) FindInTable(path, stem, *one.table, &one.lookup);
+  }
+  while (true) {
+    if (!found(page)) {
+      if (stop_at_miss) return false;
+      ++page;
+    }
+    page = NextMissing(path, stem, page);
+    if (page == stem.lookup.end) return true;
     for (const OpenRun& run : view_.runs) {
       const Table* table = run.TableFor(stem.lookup.key(page));
       if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
-      FindInTable(path, stem, stem_index, *table, page);
-      if (path.locations[stem.begin + page].found) break;
+      StemLookup lookup = stem.lookup;
+      lookup.first = page;
+      FindInTable(path, stem, *table, &lookup);
+      if (found(page)) break;
     }
-    if (path.locations[stem.begin + page].found) continue;
-    if (stop_at_miss) return false;
-    ++page;
   }
-  return true;
 }
 
-void Locator::FindInTable(Path::Impl& path, const Stem& stem, size_t stem_index, const Table& table,
-                          uint32_t page) noexcept {
-  StemLookup own = stem.lookup;
-  StemLookup* lookup = &own;
-  for (TableLookup& fetched : fetched_[stem_index]) {
-    if (fetched.table == &table) lookup = &fetched.lookup;
-  }
-  lookup->first = page;
+void Locator::FindInTable(Path::Impl& path, const Stem& stem, const Table& table,
+                          StemLookup* lookup) noexcept {
   found_.clear();
   const Status status = table.Find(lookup, &found_);
   if (!status.ok()) StoreCounters::Add(counters_.index_damage, 1);

@@ -46,18 +46,21 @@ class Locator {
     size_t begin = 0;   // the stem's first page on the path
     StemLookup lookup;  // pages count from `begin`
   };
-  struct TableLookup {
+  // A table that may hold a stem's first missing page, as its filter says.
+  struct Candidate {
+    size_t stem;  // index into stems_
     const Table* table;
     StemLookup lookup;
   };
 
   void SplitIntoStems(const Path::Impl& path, size_t first, size_t count) noexcept;
-  void FetchBlocks(Path::Impl& path) noexcept;
   void FindInMemtables(Path::Impl& path, const Stem& stem) noexcept;
-  bool FindInRuns(Path::Impl& path, const Stem& stem, size_t stem_index,
-                  bool stop_at_miss) noexcept;
-  void FindInTable(Path::Impl& path, const Stem& stem, size_t stem_index, const Table& table,
-                   uint32_t page) noexcept;
+  void AskFilters(const Path::Impl& path) noexcept;
+  void FetchBlocks() noexcept;
+  // False when a page is missing and `stop_at_miss`. `candidate` moves behind those of the stem.
+  bool FindInRuns(Path::Impl& path, size_t stem, bool stop_at_miss, size_t* candidate) noexcept;
+  void FindInTable(Path::Impl& path, const Stem& stem, const Table& table,
+                   StemLookup* lookup) noexcept;
   void Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& found) noexcept;
   [[nodiscard]] bool Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept;
   // First page of [from, stem.lookup.end) that is not located, or end.
@@ -70,7 +73,7 @@ class Locator {
   QueuePool& queues_;
   StoreCounters& counters_;
   std::vector<Stem> stems_;
-  std::vector<std::vector<TableLookup>> fetched_;  // by stem: lookups that own fetched blocks
+  std::vector<Candidate> candidates_;  // by stem, then newest run first
   // Pins what was fetched until it has been looked at: a small cache might lose it before.
   std::optional<BlockFetcher> fetcher_;
   std::vector<FoundEntry> found_;
