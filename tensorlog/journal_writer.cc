@@ -61,7 +61,7 @@ class JournalWriter::GroupWriter {
  public:
   GroupWriter(JournalWriter& writer, std::span<Waiter* const> group) noexcept
       : writer_(writer), state_(*writer.state_), group_(group) {
-    sequence_ = state_.next_sequence;
+    sequence_ = written_end_ = state_.next_sequence;
     file_ = state_.files.back();
   }
 
@@ -81,7 +81,7 @@ class JournalWriter::GroupWriter {
 
   // Whether all of a call's records are on their way to durability: in written blocks.
   [[nodiscard]] bool Wrote(const Waiter& waiter) const noexcept {
-    return waiter.packed == waiter.records->count() && waiter.where.last.sequence < sequence_;
+    return waiter.packed == waiter.records->count() && waiter.where.last.sequence < written_end_;
   }
   [[nodiscard]] uint64_t blocks_written() const noexcept { return blocks_written_; }
 
@@ -128,17 +128,18 @@ class JournalWriter::GroupWriter {
     if (!status.ok()) {
       // Where reserved space is not kept free (copy-on-write file systems), a write can lack space.
       // That passes, but these blocks are not written again: the next group takes another file.
-      file_->blocks = sequence_ - file_->first_sequence;
-      // Some of them may have landed: their numbers are used up, so that what comes later, a
-      // checkpoint's position too, lies above them.
+      // Some may have landed: their numbers are used up, so that what comes later, a checkpoint's
+      // position too, lies above them.
       sequence_ += sealed_;
       sealed_ = 0;
+      file_->blocks = sequence_ - file_->first_sequence;
       const std::lock_guard lock(state_.mutex);
       state_.next_sequence = sequence_;
       return status;
     }
     if (touched_.empty() || touched_.back() != file_) touched_.push_back(file_);
     sequence_ += sealed_;
+    written_end_ = sequence_;
     blocks_written_ += sealed_;
     sealed_ = 0;
     const std::lock_guard lock(state_.mutex);
@@ -162,9 +163,12 @@ class JournalWriter::GroupWriter {
   const std::span<Waiter* const> group_;
   std::shared_ptr<OpenFile> file_;
   std::vector<std::shared_ptr<OpenFile>> touched_;
-  uint64_t sequence_ = 0;  // of the first block in the buffer
-  uint64_t sealed_ = 0;    // blocks in the buffer, ready to be written
-  uint32_t fill_ = 0;      // record bytes in the block behind them
+  uint64_t sequence_ = 0;     // of the first block in the buffer
+  uint64_t written_end_ = 0;  // behind the last block that was written whole
+  uint64_t sealed_ = 0;       // blocks in the buffer, ready to be written
+  // Everything below was written. A failed write ends the group, so nothing above was.
+  uint64_t written_end_ = 0;
+  uint32_t fill_ = 0;  // record bytes in the block behind them
   uint64_t blocks_written_ = 0;
 };
 

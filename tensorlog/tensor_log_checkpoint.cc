@@ -35,7 +35,8 @@ Result<std::vector<SavedSlotTable>> TensorLog::SaveSlotTables(JournalPosition po
 void TensorLog::DiscardSaved(std::span<const SavedSlotTable> saved) noexcept {
   const SegmentTable::ReadSection section(table_);
   for (const SavedSlotTable& table : saved) {
-    section.Find(table.segment)->set_dirty();
+    // It may have been removed since.
+    if (Segment* segment = section.Find(table.segment)) segment->set_dirty();
     // An orphan if that fails, too.
     (void)fs_.Remove(SlotTablePath(options_.slot_table_dir, table.segment, table.generation));
   }
