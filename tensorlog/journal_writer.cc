@@ -166,9 +166,7 @@ class JournalWriter::GroupWriter {
   uint64_t sequence_ = 0;     // of the first block in the buffer
   uint64_t written_end_ = 0;  // behind the last block that was written whole
   uint64_t sealed_ = 0;       // blocks in the buffer, ready to be written
-  // Everything below was written. A failed write ends the group, so nothing above was.
-  uint64_t written_end_ = 0;
-  uint32_t fill_ = 0;  // record bytes in the block behind them
+  uint32_t fill_ = 0;         // record bytes in the block behind them
   uint64_t blocks_written_ = 0;
 };
 
