@@ -547,6 +547,23 @@ TEST_CASE("a write that lacks space is not repeated in place; the journal goes o
   CHECK(writer->stats().files == 1);
 }
 
+TEST_CASE("blocks whose write failed are not acknowledged, though their numbers are used up") {
+  Fixture f;
+  auto writer = f.Open(1, 64 * 4096);
+  f.fs.failures.code = StatusCode::kNoSpace;
+  f.fs.failures.write_at = 1;
+  JournalRecords records;
+  for (uint64_t name = 0; name < 200; ++name) AddOne(&records, name);
+  {
+    const auto guard = writer->Begin();
+    CHECK(writer->Append(guard, records).status().code() == StatusCode::kNoSpace);
+  }
+  f.fs.failures.write_at = 0;
+  const JournalPosition behind = writer->CurrentPosition();
+  CHECK(behind > JournalPosition{1, 0});
+  CHECK(AppendOne(*writer, 500).first == behind);
+}
+
 TEST_CASE("a sync makes what was appended durable once, and does nothing when nothing is new") {
   Fixture f;
   auto writer = f.Open(1, 2 * 4096);

@@ -224,6 +224,20 @@ TEST_CASE("a failed sync frees what it cannot vouch for, and the next checkpoint
   for (size_t i = 0; i < 8; ++i) CHECK(t.log->Bears(old_slots[i], Tag(old_pages[i])));
 }
 
+TEST_CASE("a checkpoint that is given up leaves its segments to the next, and no files") {
+  TestLog t(4, kCapacity);
+  auto pages = Pages(1, 12);
+  const auto slots = t.Put(pages, {1, 0});
+  auto saved = t.log->SaveSlotTables({1, 1}, ++t.generation, false);
+  REQUIRE(saved.ok());
+  CHECK(saved->size() == 2);
+  t.log->CheckpointFailed(*saved);
+  CHECK(std::filesystem::is_empty(t.options.slot_table_dir));
+  REQUIRE(t.Checkpoint({1, 1}).ok());
+  t.Reopen();
+  for (size_t i = 0; i < 12; ++i) CHECK(t.Get(pages[i], slots[i]) == ReadOutcome::kOk);
+}
+
 TEST_CASE("writing with a sync fails the pages whose sync failed") {
   TestLog t(4, kCapacity);
   auto pages = Pages(1, 2);

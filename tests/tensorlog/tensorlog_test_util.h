@@ -391,7 +391,10 @@ class TestLog {
   Status Checkpoint(JournalPosition position, bool all = false) {
     auto saved = log->SaveSlotTables(position, ++generation, all);
     if (!saved.ok()) return saved.status();
-    if (Status status = log->SyncPayloads(); !status.ok()) return status;
+    if (Status status = log->SyncPayloads(); !status.ok()) {
+      log->CheckpointFailed(*saved);
+      return status;
+    }
     for (const SavedSlotTable& table : *saved) tables[table.segment] = table.generation;
     log->CheckpointDone(position, *saved);
     return Status::Ok();
