@@ -101,6 +101,21 @@ class Store::Impl final : private SegmentSource {
   Status SetShape(const Shape& shape) noexcept;
   // Merges everything into one run and drops what is dead. For tests and tools.
   Status CompactAll() noexcept;
+  // What RetireSegments has done; added to, also when it fails.
+  struct RetireReport {
+    uint64_t segments = 0;         // that are gone
+    uint64_t pages_moved = 0;      // to other segments
+    uint64_t pages_condemned = 0;  // that went with their segments
+    uint64_t bytes_freed = 0;      // of the files that were unlinked
+  };
+  // Gives segments up: no new pages in them, their live pages are moved to slots that are free or
+  // condemned elsewhere (`move_live`) or condemned, and the files are unlinked after a checkpoint.
+  // What could not be emptied, because a slot stays pinned or there is no room elsewhere, stays in
+  // service with everything that is left in it: kBusy or kNoSpace, and the others are gone all the
+  // same. Ends early, as after kBusy, when `*stop` (may be null) or the closing of the store says
+  // so. Waits for readers and puts of these segments, bounded. Not under any lock of the store.
+  Status RetireSegments(std::span<const uint32_t> segments, bool move_live,
+                        const std::atomic<bool>* stop, RetireReport* report) noexcept;
   Scheduler& scheduler() noexcept { return *scheduler_; }
   TensorLog& log() noexcept { return *log_; }
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
