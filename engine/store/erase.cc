@@ -77,7 +77,8 @@ Status Store::Impl::EraseRoot(std::string_view root) noexcept {
   const Call call(*this);
   LAMINA_RETURN_IF_ERROR(call.status());
   StoreCounters::Add(counters_.root_erases, 1);
-  const auto state = roots_.FindOrAdd(RootName(creation_.secret, root), root);
+  const auto state = roots_.Hold(RootName(creation_.secret, root), root);
+  roots_.Register(state);
 
   std::lock_guard erase_lock(erase_mutex_);
   uint64_t epoch = 0;

@@ -216,6 +216,9 @@ class PutOperation {
                  Status::Busy("put: the root was erased meanwhile"));
       return;
     }
+    // Before any slot bears its number: what a checkpoint saves of these slots, it knows the root
+    // of.
+    store_.roots_.Register(path_.root);
     const auto view = store_.CurrentView();
     std::vector<Entry> entries;
     for (size_t i = 0; i < pages_.size();) {

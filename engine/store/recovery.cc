@@ -3,7 +3,8 @@
 namespace lamina {
 
 bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
-  const auto root = roots_.FindOrAdd(put.root_name, {});
+  const auto root = roots_.Hold(put.root_name, {});
+  roots_.Register(root);
   if (put.root_epoch != root->epoch.load(std::memory_order_relaxed)) {
     stale_ += put.pages.size();
     return false;

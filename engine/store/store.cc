@@ -108,7 +108,7 @@ Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromTokens(std::string_view
   if (page_tokens == 0)
     return Status::InvalidArgument("path from tokens: page_tokens is 0, expected at least 1");
   const PathMaker maker = {creation_.secret, creation_.stem_pages, instance_};
-  return maker.FromTokens(roots_.FindOrAdd(RootName(creation_.secret, root), root), root, tokens,
+  return maker.FromTokens(roots_.Hold(RootName(creation_.secret, root), root), root, tokens,
                           page_tokens);
 }
 
@@ -122,7 +122,7 @@ Result<std::unique_ptr<Path::Impl>> Store::Impl::PathFromDigests(
         std::to_string(digests.size()) + " bytes are not a whole number of 32-byte digests");
   }
   const PathMaker maker = {creation_.secret, creation_.stem_pages, instance_};
-  return maker.FromDigests(roots_.FindOrAdd(RootName(creation_.secret, root), root), root, kind,
+  return maker.FromDigests(roots_.Hold(RootName(creation_.secret, root), root), root, kind,
                            digests);
 }
 
