@@ -113,8 +113,11 @@ void PageReader::FinishIfDone(size_t i) noexcept {
   if (!progress.added || progress.open_parts > 0) return;
   const PageRead& page = pages_[i];
   const ReadOutcome outcome = progress.failed ? ReadOutcome::kIoError : Verify(i);
-  if (outcome == ReadOutcome::kOk) progress.segment->MarkProven(page.slot.slot, page.tag());
-  progress.segment->Unpin(page.slot.slot);
+  {
+    const SegmentTable::ReadSection section(table_);  // keeps the segment when the pin is gone
+    if (outcome == ReadOutcome::kOk) progress.segment->MarkProven(page.slot.slot, page.tag());
+    progress.segment->Unpin(page.slot.slot);
+  }
   progress.segment = nullptr;
   progress.added = false;
   if (progress.failed && progress.shared) {

@@ -82,40 +82,106 @@ void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition p
   CountMove(SlotState::kWriting, SlotState::kLive);
   slots_[i].Publish(tag, root);
   set_dirty();
+  WakeWaiter();
 }
 
 void Segment::Release(uint32_t i) noexcept {
   CountMove(SlotState::kWriting, SlotState::kFree);
   slots_[i].Release();
+  WakeWaiter();
 }
 
 bool Segment::Condemn(uint32_t i, uint64_t tag) noexcept {
-  if (!slots_[i].Condemn(tag)) return false;
-  CountMove(SlotState::kLive, SlotState::kCondemned);
-  set_dirty();
-  return true;
+  const bool condemned = slots_[i].Condemn(tag);
+  if (condemned) {
+    CountMove(SlotState::kLive, SlotState::kCondemned);
+    set_dirty();
+  }
+  WakeWaiter();
+  return condemned;
 }
 
 bool Segment::Revive(uint32_t i, uint64_t tag) noexcept {
-  if (!slots_[i].Revive(tag)) return false;
-  CountMove(SlotState::kCondemned, SlotState::kLive);
-  set_dirty();
-  return true;
+  // Under a pin of its own, so that a segment that is being closed is seen to be, or waits.
+  if (!Pin(i, tag)) return false;
+  const bool revived = slots_[i].Revive(tag);
+  if (revived) {
+    CountMove(SlotState::kCondemned, SlotState::kLive);
+    set_dirty();
+  }
+  Unpin(i);
+  return revived;
 }
 
 bool Segment::Free(uint32_t i, uint64_t tag) noexcept {
   SlotState was;
-  if (!slots_[i].Free(tag, &was)) return false;
-  CountMove(was, SlotState::kFree);
-  set_dirty();
-  return true;
+  const bool freed = slots_[i].Free(tag, &was);
+  if (freed) {
+    CountMove(was, SlotState::kFree);
+    set_dirty();
+  }
+  WakeWaiter();
+  return freed;
 }
 
 bool Segment::MarkProven(uint32_t i, uint64_t tag) noexcept {
   if (!slots_[i].unproven()) return slots_[i].tag() == tag;
-  if (!slots_[i].MarkProven(tag)) return false;
-  set_dirty();
-  return true;
+  const bool marked = slots_[i].MarkProven(tag);
+  if (marked) set_dirty();
+  WakeWaiter();
+  return marked;
+}
+
+bool Segment::Pin(uint32_t i, uint64_t tag) noexcept {
+  if (absent()) return false;
+  if (!slots_[i].Pin(tag)) {
+    WakeWaiter();  // it may have been pinned for a moment, to look at the tag
+    return false;
+  }
+  // Who closes sets the flag and then looks at the pins; so either it sees this one, or this sees
+  // the flag.
+  if (!closed()) return true;
+  Unpin(i);
+  return false;
+}
+
+void Segment::Unpin(uint32_t i) noexcept {
+  slots_[i].Unpin();
+  WakeWaiter();
+}
+
+void Segment::NotifyWaiter() noexcept {
+  const std::lock_guard lock(waiter_mutex_);
+  waiter_.notify_all();
+}
+
+// `ready` is asked again whenever a pin or a write has ended.
+template <class Ready>
+bool Segment::Await(Deadline deadline, Ready&& ready) noexcept {
+  waited_for_.store(true, std::memory_order_seq_cst);
+  std::unique_lock lock(waiter_mutex_);
+  const bool done = waiter_.wait_until(lock, deadline, ready);
+  waited_for_.store(false, std::memory_order_seq_cst);
+  return done;
+}
+
+bool Segment::AwaitWriters(Deadline deadline) noexcept {
+  uint32_t quiet = 0;  // slots before it are not being written, and will not be
+  return Await(deadline, [&] {
+    while (quiet < slot_count() && slots_[quiet].state() != SlotState::kWriting) ++quiet;
+    return quiet == slot_count();
+  });
+}
+
+bool Segment::AwaitIdle(Deadline deadline) noexcept {
+  uint32_t idle = 0;
+  bool live = false;
+  const bool done = Await(deadline, [&] {
+    while (idle < slot_count() && slots_[idle].idle()) ++idle;
+    live = idle < slot_count() && slots_[idle].state() == SlotState::kLive;
+    return live || idle == slot_count();
+  });
+  return done && !live;
 }
 
 void Segment::Restore(uint32_t i, SlotState state, bool unproven, uint64_t tag, uint32_t root,

@@ -10,6 +10,8 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -81,9 +83,10 @@ class Segment {
   bool Revive(uint32_t i, uint64_t tag) noexcept;
   bool Free(uint32_t i, uint64_t tag) noexcept;
   bool MarkProven(uint32_t i, uint64_t tag) noexcept;
-  // Fails on an absent segment.
-  bool Pin(uint32_t i, uint64_t tag) noexcept { return !absent() && slots_[i].Pin(tag); }
-  void Unpin(uint32_t i) noexcept { slots_[i].Unpin(); }
+  // Fails on an absent segment, and on a closed one.
+  bool Pin(uint32_t i, uint64_t tag) noexcept;
+  // Within a read section of the table: the pin, which kept the segment, is gone before this ends.
+  void Unpin(uint32_t i) noexcept;
   // Not while other threads use the slot: loading and replay. Does not make the segment dirty.
   void Restore(uint32_t i, SlotState state, bool unproven, uint64_t tag, uint32_t root,
                const HeatValue& heat) noexcept;
@@ -107,6 +110,20 @@ class Segment {
   void set_draining(bool draining) noexcept {
     draining_.store(draining, std::memory_order_release);
   }
+
+  // ---- Removal
+
+  // Closed: no slot can be pinned or revived, and none is found by its tag. Its class must have
+  // forgotten it before. What was pinned before stays pinned: AwaitIdle.
+  [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_seq_cst); }
+  void set_closed(bool closed) noexcept { closed_.store(closed, std::memory_order_seq_cst); }
+  using Deadline = std::chrono::steady_clock::time_point;
+  // Waits until no slot is being written. The class gives out none meanwhile (draining). False at
+  // the deadline. One thread at a time waits.
+  bool AwaitWriters(Deadline deadline) noexcept;
+  // Waits until every slot is free or condemned and has no pin, and stays so (closed). False at
+  // once when a slot is live, and at the deadline.
+  bool AwaitIdle(Deadline deadline) noexcept;
 
   // Which slots were put at or above a journal position. A side list of runs rather than a field in
   // the slot: a position is 16 bytes, needed only between checkpoints and only for what was
@@ -143,6 +160,14 @@ class Segment {
     return counts_[static_cast<size_t>(state)];
   }
   void CountMove(SlotState from, SlotState to) noexcept;
+  // Behind every change that ends a pin or a write.
+  void WakeWaiter() noexcept {
+    if (waited_for_.load(std::memory_order_seq_cst)) [[unlikely]]
+      NotifyWaiter();
+  }
+  void NotifyWaiter() noexcept;
+  template <class Ready>
+  bool Await(Deadline deadline, Ready&& ready) noexcept;
 
   const SegmentInfo info_;
   LogDir& dir_;
@@ -152,6 +177,10 @@ class Segment {
   std::array<std::atomic<uint32_t>, 4> counts_{};
   std::atomic<bool> dirty_{false};
   std::atomic<bool> draining_{false};
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> waited_for_{false};
+  std::mutex waiter_mutex_;
+  std::condition_variable waiter_;
   std::atomic<uint64_t> written_{0};  // times NoteWritten was called
   std::atomic<uint64_t> synced_{0};   // up to which of them a sync has covered
   SharedSync sync_;

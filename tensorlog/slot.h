@@ -23,6 +23,10 @@
 // (condemn, revive, free, prove) is made under a pin of one's own, for the same reason: what is
 // pinned and bears the tag stays that page until it is unpinned.
 //
+// Changes of the word that end a pin or a write are sequentially consistent, and so are pins: who
+// waits for a segment to become idle announces itself, then looks at the words; who ends a pin
+// changes the word, then looks for such an announcement. One of the two sees the other.
+//
 // A slot can be freed while others have it pinned: its tag goes to 0 and its state to free at once,
 // so that no entry resolves to it, and its bytes stay until the last pin is gone.
 #ifndef LAMINA_TENSORLOG_SLOT_H_
@@ -60,6 +64,12 @@ class Slot {
   [[nodiscard]] bool unproven() const noexcept { return (Load() & kUnproven) != 0; }
   [[nodiscard]] uint32_t root() const noexcept { return root_.load(std::memory_order_relaxed); }
 
+  // Nothing is written here, and nobody has it pinned: its state and pins in one look.
+  [[nodiscard]] bool idle() const noexcept {
+    const uint32_t word = word_.load(std::memory_order_seq_cst);
+    return (word >> kPinShift) == 0 && IsTakeable(StateOf(word));
+  }
+
   // Whether the sweep may overwrite the slot right now.
   [[nodiscard]] bool takeable() const noexcept {
     const uint32_t word = word_.load(std::memory_order_relaxed);
@@ -94,13 +104,13 @@ class Slot {
     root_.store(root, std::memory_order_relaxed);
     tag_.store(tag, std::memory_order_release);
     // Nobody can pin a slot that is being written, so there is no pin to keep.
-    word_.store(static_cast<uint32_t>(SlotState::kLive), std::memory_order_release);
+    word_.store(static_cast<uint32_t>(SlotState::kLive), std::memory_order_seq_cst);
   }
 
   // Writing -> free, by the one who took it.
   void Release() noexcept {
     assert(state() == SlotState::kWriting && tag() == 0);
-    word_.store(static_cast<uint32_t>(SlotState::kFree), std::memory_order_release);
+    word_.store(static_cast<uint32_t>(SlotState::kFree), std::memory_order_seq_cst);
   }
 
   // Pins the slot if it is live or condemned and bears `tag`. While pinned it holds that page's
@@ -109,14 +119,14 @@ class Slot {
     uint32_t word = word_.load(std::memory_order_relaxed);
     do {
       if (!IsReadable(StateOf(word)) || (word >> kPinShift) == kMaxPins) return false;
-    } while (!word_.compare_exchange_weak(word, word + kOnePin, std::memory_order_acq_rel,
+    } while (!word_.compare_exchange_weak(word, word + kOnePin, std::memory_order_seq_cst,
                                           std::memory_order_relaxed));
     if (tag_.load(std::memory_order_acquire) == tag) return true;
     Unpin();
     return false;
   }
   void Unpin() noexcept {
-    [[maybe_unused]] const uint32_t before = word_.fetch_sub(kOnePin, std::memory_order_release);
+    [[maybe_unused]] const uint32_t before = word_.fetch_sub(kOnePin, std::memory_order_seq_cst);
     assert((before >> kPinShift) != 0);
   }
 
@@ -141,7 +151,7 @@ class Slot {
     // condemned until we change it. The pins of others stay.
     uint32_t word = word_.load(std::memory_order_relaxed);
     while (!word_.compare_exchange_weak(word, (word & kPinMask) - kOnePin,
-                                        std::memory_order_acq_rel, std::memory_order_relaxed)) {
+                                        std::memory_order_seq_cst, std::memory_order_relaxed)) {
     }
     *was = StateOf(word);
     return true;
@@ -196,7 +206,7 @@ class Slot {
       changed = StateOf(word) == from;
       next = changed ? (word & ~kStateMask) | static_cast<uint32_t>(to) : word;
       next -= kOnePin;
-    } while (!word_.compare_exchange_weak(word, next, std::memory_order_acq_rel,
+    } while (!word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
                                           std::memory_order_relaxed));
     return changed;
   }

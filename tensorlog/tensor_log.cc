@@ -1,5 +1,5 @@
 // Opening, segments and statistics. Slots are in tensor_log_slots.cc, checkpoints in
-// tensor_log_checkpoint.cc.
+// tensor_log_checkpoint.cc, the removal of segments in tensor_log_removal.cc.
 #include "tensorlog/tensor_log.h"
 
 #include <algorithm>
@@ -154,66 +154,46 @@ Status TensorLog::StartSegment(SlotClass& slot_class, uint32_t dir) noexcept {
   SegmentInfo info{.id = 0, .log_dir = dir, .slot_bytes = slot_class.slot_bytes(), .slot_count = 0};
   LAMINA_ASSIGN_OR_RETURN(info.slot_count,
                           SegmentSlotsFor(info.slot_bytes, capacity_bytes_.load()));
-  LAMINA_ASSIGN_OR_RETURN(info.id, source_.ReserveSegment(dir, info.slot_bytes, info.slot_count));
+  return MakeSegment(info, /*draining=*/false).status();
+}
+
+Result<uint32_t> TensorLog::AddEmptySegment(uint32_t log_dir, uint32_t slot_bytes,
+                                            uint32_t slot_count) noexcept {
+  LAMINA_CHECK(log_dir < dirs_.size() && SlotBytesFor(slot_bytes) == slot_bytes);
+  if (!dirs_[log_dir]->writable()) {
+    return Status::IoError("log directory " + dirs_[log_dir]->path() + " takes no new pages");
+  }
+  return MakeSegment({.id = 0,
+                      .log_dir = log_dir,
+                      .slot_bytes = slot_bytes,
+                      .slot_count = std::max(slot_count, kMinSegmentSlots)},
+                     /*draining=*/true);
+}
+
+// `info` is without an id.
+Result<uint32_t> TensorLog::MakeSegment(SegmentInfo info, bool draining) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(info.id,
+                          source_.ReserveSegment(info.log_dir, info.slot_bytes, info.slot_count));
   const auto make = [&]() noexcept -> Status {
     LAMINA_RETURN_IF_ERROR(CheckInfo(info));
     LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<Segment> segment,
-                            Segment::Create(fs_, *dirs_[dir], info));
+                            Segment::Create(fs_, *dirs_[info.log_dir], info));
     if (Status status = source_.SegmentCreated(info); !status.ok()) {
       (void)fs_.Remove(segment->file()->path());  // an orphan if that fails, too
       return status;
     }
-    slot_class.Add(table_.Add(std::move(segment)));
+    segment->set_draining(draining);
+    ClassOf(info.slot_bytes).Add(table_.Add(std::move(segment)));
     return Status::Ok();
   };
-  Status status = make();
-  if (!status.ok()) source_.SegmentFailed(info, status);
-  return status;
+  if (Status status = make(); !status.ok()) {
+    source_.SegmentFailed(info, status);
+    return status;
+  }
+  return info.id;
 }
 
 void TensorLog::SetCapacity(uint64_t capacity_bytes) noexcept { capacity_bytes_ = capacity_bytes; }
-
-Status TensorLog::SetDraining(uint32_t id, bool draining) noexcept {
-  const SegmentTable::ReadSection section(table_);
-  Segment* const segment = section.Find(id);
-  if (segment == nullptr) {
-    return Status::InvalidArgument("there is no segment " + std::to_string(id));
-  }
-  segment->set_draining(draining);
-  return Status::Ok();
-}
-
-Status TensorLog::RemoveSegment(uint32_t id) noexcept {
-  const std::lock_guard lock(checkpoint_mutex_);
-  // Only this function removes segments, under the mutex.
-  Segment* const segment = SegmentTable::ReadSection(table_).Find(id);
-  if (segment == nullptr) {
-    return Status::InvalidArgument("there is no segment " + std::to_string(id));
-  }
-  SlotClass& slot_class = ClassOf(segment->slot_bytes());
-  slot_class.Remove(segment);
-  // Whoever wants to pin a slot from here on finds it being written.
-  uint32_t taken = 0;
-  const SlotCounts counts = segment->counts();
-  if (counts.live == 0 && counts.writing == 0) {
-    while (taken < segment->slot_count() && segment->Take(taken)) ++taken;
-  }
-  if (taken < segment->slot_count()) {
-    for (uint32_t i = 0; i < taken; ++i) segment->Release(i);
-    slot_class.Add(segment);
-    return Status::Busy("segment " + std::to_string(id) +
-                        " still has slots that are live, pinned or being written");
-  }
-  const std::unique_ptr<Segment> removed = table_.Remove(id);
-  Status status;
-  if (!removed->absent()) status = fs_.Remove(removed->file()->path());
-  if (const auto table = table_generations_.find(id); table != table_generations_.end()) {
-    Status other = fs_.Remove(SlotTablePath(options_.slot_table_dir, id, table->second));
-    if (status.ok()) status = std::move(other);
-    table_generations_.erase(table);
-  }
-  return status;
-}
 
 std::vector<SegmentInfo> TensorLog::Segments() const noexcept {
   std::vector<SegmentInfo> infos;

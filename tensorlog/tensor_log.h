@@ -111,6 +111,12 @@ class TensorLog {
   // message says which); kIoError when every directory is latched.
   Result<std::vector<SlotRun>> Take(uint64_t page_bytes, size_t count) noexcept;
 
+  // The same from the segments that there are: kNoSpace where Take would add one.
+  Result<std::vector<SlotRun>> TakeExisting(uint64_t page_bytes, size_t count) noexcept;
+  // The first slots of one segment that can be taken, draining or not. Fewer, or none, when there
+  // are no more.
+  std::vector<SlotRun> TakeIn(uint32_t segment, size_t count) noexcept;
+
   // Writes pages into slots that this caller took; their checksums come back in `pages`. Pages in
   // neighbouring slots share requests. Returns the first error; pages[i].ok says which were written
   // whole. A device error latches the directory. With `sync`, what was written is durable on
@@ -186,11 +192,29 @@ class TensorLog {
   // --------------------------------------------------------------------------------------
 
   void SetCapacity(uint64_t capacity_bytes) noexcept;
+  // A segment of its own for pages that are to be moved together, `draining` from the start, so
+  // that nothing else goes in: TakeIn. `slot_bytes` is that of a class. Errors: those of the
+  // segment source (kNoSpace: it may not be added) and of making the file.
+  Result<uint32_t> AddEmptySegment(uint32_t log_dir, uint32_t slot_bytes,
+                                   uint32_t slot_count) noexcept;
+
+  // A segment is removed in these steps, by one thread at a time: SetDraining; AwaitWriters; (the
+  // store moves, condemns or frees what is live, and makes a checkpoint that covers it;)
+  // CloseSegment; (the manifest drops it;) RemoveSegment. Up to the manifest's edit all of it can
+  // be taken back: ReopenSegment, SetDraining.
+  using Deadline = Segment::Deadline;
   // No new pages in it, or again.
   Status SetDraining(uint32_t segment, bool draining) noexcept;
-  // Removes a segment that holds nothing live, being written or pinned: its condemned pages are
-  // freed, its file and slot table unlinked. kBusy when something is left. The manifest must have
-  // dropped it first, after a checkpoint that covers the moves out of it.
+  // Waits until nothing is being written in it. kBusy at the deadline.
+  Status AwaitWriters(uint32_t segment, Deadline deadline) noexcept;
+  // From now on nothing in it is found, pinned or taken; condemned pages keep their tags until it
+  // is removed or opened again. kBusy, and nothing has changed, at once when something in it is
+  // live, and when something is still pinned or being written at the deadline.
+  Status CloseSegment(uint32_t segment, Deadline deadline) noexcept;
+  void ReopenSegment(uint32_t segment) noexcept;
+  // Forgets a closed segment, and unlinks its file and its slot table: what it still held, all of
+  // it condemned, is gone. No checkpoint may have copied slot tables that it has not committed. On
+  // an error files may be left, which the next open removes.
   Status RemoveSegment(uint32_t segment) noexcept;
   // Punches a slot's bytes out of the file (erase=physical). The caller took the slot, or freed it
   // and keeps it from being taken.
@@ -229,6 +253,8 @@ class TensorLog {
             SegmentSource& source) noexcept;
   SlotClass& ClassOf(uint32_t slot_bytes) noexcept;
   Status StartSegment(SlotClass& slot_class, uint32_t dir) noexcept;
+  Result<uint32_t> MakeSegment(SegmentInfo info, bool draining) noexcept;
+  Result<std::vector<SlotRun>> TakeFrom(uint64_t page_bytes, size_t count, bool may_grow) noexcept;
   void NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) noexcept;
   uint64_t FreeUnsyncedPuts() noexcept;
   Status CheckInfo(const SegmentInfo& info) const noexcept;

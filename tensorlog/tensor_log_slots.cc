@@ -19,6 +19,15 @@ bool TensorLog::WithSlot(SlotRef slot, Fn&& fn) const noexcept {
 // ---- Writing -----------------------------------------------------------------------------------
 
 Result<std::vector<SlotRun>> TensorLog::Take(uint64_t page_bytes, size_t count) noexcept {
+  return TakeFrom(page_bytes, count, /*may_grow=*/true);
+}
+
+Result<std::vector<SlotRun>> TensorLog::TakeExisting(uint64_t page_bytes, size_t count) noexcept {
+  return TakeFrom(page_bytes, count, /*may_grow=*/false);
+}
+
+Result<std::vector<SlotRun>> TensorLog::TakeFrom(uint64_t page_bytes, size_t count,
+                                                 bool may_grow) noexcept {
   LAMINA_CHECK(replayed_.load(std::memory_order_acquire) && !options_.read_only);
   if (page_bytes == 0 || page_bytes > (uint64_t{1} << 30)) {
     return Status::InvalidArgument("a page has 1 byte to 1 GiB, not " + std::to_string(page_bytes));
@@ -30,12 +39,31 @@ Result<std::vector<SlotRun>> TensorLog::Take(uint64_t page_bytes, size_t count) 
   }
   SlotClass& slot_class = ClassOf(slot_bytes);
   std::vector<SlotRun> runs;
-  const auto start = [&](uint32_t dir) { return StartSegment(slot_class, dir); };
+  const auto start = [&](uint32_t dir) {
+    return may_grow ? StartSegment(slot_class, dir) : Status::NoSpace("not to be added to");
+  };
   LAMINA_ASSIGN_OR_RETURN(const size_t taken, slot_class.Take(count, start, &runs));
   if (taken == 0) {
     return Status::NoSpace("no slot of " + std::to_string(slot_bytes) +
                            " bytes can be overwritten: all are live, pinned or being written, and "
                            "no segment may be added");
+  }
+  return runs;
+}
+
+std::vector<SlotRun> TensorLog::TakeIn(uint32_t id, size_t count) noexcept {
+  std::vector<SlotRun> runs;
+  const SegmentTable::ReadSection section(table_);
+  Segment* const segment = section.Find(id);
+  if (segment == nullptr || segment->absent() || segment->closed()) return runs;
+  for (uint32_t i = 0; i < segment->slot_count() && count > 0; ++i) {
+    if (!segment->Take(i)) continue;
+    --count;
+    if (runs.empty() || runs.back().first + runs.back().count != i) {
+      runs.push_back({id, i, 1});
+    } else {
+      ++runs.back().count;
+    }
   }
   return runs;
 }
@@ -81,7 +109,7 @@ void TensorLog::Release(const SlotRun& run) noexcept {
 
 bool TensorLog::Bears(SlotRef slot, uint64_t tag) const noexcept {
   return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
-    return segment.slot(i).tag() == tag && !segment.absent();
+    return segment.slot(i).tag() == tag && !segment.absent() && !segment.closed();
   });
 }
 

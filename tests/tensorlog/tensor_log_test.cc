@@ -2,6 +2,8 @@
 #include "tensorlog/tensor_log.h"
 
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
 
 #include "tests/tensorlog/tensorlog_test_util.h"
 
@@ -311,20 +313,77 @@ TEST_CASE("a segment goes only when nothing in it is live, written or pinned") {
   const auto slots = t.Put(pages);
   REQUIRE(t.Checkpoint({2, 0}).ok());
   const std::string file = t.log->log_dirs()[0]->SegmentPath(1);
-  CHECK(t.log->RemoveSegment(1).code() == StatusCode::kBusy);
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  CHECK(t.log->CloseSegment(1, now()).code() == StatusCode::kBusy);
+  CHECK(t.Get(pages[0], slots[0]) == ReadOutcome::kOk);
   for (size_t i = 0; i < 8; ++i) REQUIRE(t.log->Condemn(slots[i], Tag(pages[i])));
   REQUIRE(t.log->Pin(slots[3], Tag(pages[3])));
-  CHECK(t.log->RemoveSegment(1).code() == StatusCode::kBusy);
-  CHECK(std::filesystem::exists(file));
+  CHECK(t.log->CloseSegment(1, now()).code() == StatusCode::kBusy);
   t.log->Unpin(slots[3]);
-  CHECK(t.log->RemoveSegment(1).ok());
+  CHECK(std::filesystem::exists(file));
+  for (size_t i = 0; i < 8; ++i) CHECK(t.Get(pages[i], slots[i]) == ReadOutcome::kOk);
+  REQUIRE(t.log->CloseSegment(1, now()).ok());
+  REQUIRE(t.log->RemoveSegment(1).ok());
   CHECK_FALSE(std::filesystem::exists(file));
   CHECK(std::filesystem::is_empty(t.options.slot_table_dir));
   CHECK(t.log->Segments().empty());
   CHECK_FALSE(t.log->Bears(slots[3], Tag(pages[3])));
   CHECK(t.Get(pages[3], slots[3]) == ReadOutcome::kGone);
+  CHECK(t.log->CloseSegment(1, now()).code() == StatusCode::kInvalidArgument);
   CHECK(t.log->RemoveSegment(1).code() == StatusCode::kInvalidArgument);
   CHECK(t.log->file_bytes() == 0);
+}
+
+TEST_CASE("a closed segment shows nothing, and everything again when it is opened") {
+  TestLog t(4, kCapacity);
+  auto pages = Pages(1, 8);
+  const auto slots = t.Put(pages);
+  for (size_t i = 0; i < 8; ++i) REQUIRE(t.log->Condemn(slots[i], Tag(pages[i])));
+  REQUIRE(t.log->CloseSegment(1, std::chrono::steady_clock::now()).ok());
+  CHECK_FALSE(t.log->Bears(slots[0], Tag(pages[0])));
+  CHECK(t.log->Keeps(slots[0], Tag(pages[0])));
+  CHECK_FALSE(t.log->Pin(slots[0], Tag(pages[0])));
+  CHECK_FALSE(t.log->Revive(slots[0], Tag(pages[0])));
+  CHECK(t.Get(pages[0], slots[0]) == ReadOutcome::kGone);
+  CHECK(t.log->TakeIn(1, 8).empty());
+  CHECK(t.log->TakeExisting(pages[0].bytes(), 1).status().code() == StatusCode::kNoSpace);
+  t.log->ReopenSegment(1);
+  for (size_t i = 0; i < 8; ++i) CHECK(t.Get(pages[i], slots[i]) == ReadOutcome::kOk);
+  CHECK(t.log->Revive(slots[0], Tag(pages[0])));
+  CHECK(t.log->TakeExisting(pages[0].bytes(), 1).ok());
+}
+
+TEST_CASE("closing a segment waits for its last reader and its last writer") {
+  TestLog t(4, kCapacity);
+  auto pages = Pages(1, 7);
+  const auto slots = t.Put(pages);
+  for (size_t i = 0; i < 7; ++i) REQUIRE(t.log->Condemn(slots[i], Tag(pages[i])));
+  REQUIRE(t.log->Pin(slots[3], Tag(pages[3])));
+  const auto taken = t.log->TakeIn(1, 8);
+  REQUIRE(taken.size() == 2);  // all but the pinned one
+  REQUIRE(t.log->SetDraining(1, true).ok());
+  const auto far = std::chrono::steady_clock::now() + std::chrono::minutes(10);
+  std::thread others([&] {
+    for (const SlotRun& run : taken) t.log->Release(run);
+    t.log->Unpin(slots[3]);
+  });
+  CHECK(t.log->AwaitWriters(1, far).ok());
+  CHECK(t.log->CloseSegment(1, far).ok());
+  others.join();
+  CHECK(t.log->RemoveSegment(1).ok());
+}
+
+TEST_CASE("an empty segment for moves gives its slots in order, and to nobody else") {
+  TestLog t(4, kCapacity);
+  auto pages = Pages(1, 8);
+  t.Put(pages);
+  const auto id = t.log->AddEmptySegment(0, kPage, 3);
+  REQUIRE(id.ok());
+  CHECK(t.log->Segments().back().slot_count == kMinSegmentSlots);
+  CHECK(t.log->TakeExisting(pages[0].bytes(), 1).status().code() == StatusCode::kNoSpace);
+  CHECK(t.log->TakeIn(*id, 5) == std::vector<SlotRun>{{*id, 0, 5}});
+  CHECK(t.log->TakeIn(*id, 5) == std::vector<SlotRun>{{*id, 5, 3}});
+  CHECK(t.log->TakeIn(*id, 5).empty());
 }
 
 TEST_CASE("impossible segments of a manifest are refused") {
