@@ -1,4 +1,4 @@
-// What the 32 bits of a heat mean to PRHD and LRU.
+// What the 32 bits of a heat mean to PRHD and LRU (S3-FIFO reuses some: s3fifo.cc).
 //
 //   bit  0  tail    7  units between the page and the end of the path that used it last, saturated
 //   bit  7  uses    7  requests that used the page, saturated

@@ -28,7 +28,10 @@ size_t TrimToCapacity(EvictionPolicy& policy, Residents& residents, std::span<co
     const uint64_t excess = residents.live_pages() + kept - capacity;
     policy.PickVictims(residents, kept > 0 ? &newcomers[kept - 1] : nullptr, admit_all,
                        static_cast<size_t>(excess), &victims);
-    for (PageHandle victim : victims) residents.Condemn(victim);
+    Heat heat;
+    // Links that damage made circular can name a page twice.
+    for (PageHandle victim : victims)
+      if (residents.Live(victim, &heat)) residents.Condemn(victim);
     if (!victims.empty()) continue;
     if (kept == 0) break;  // nothing is live; the engine's count says otherwise for a moment
     --kept;

@@ -19,6 +19,8 @@ constexpr uint32_t kContinuationUses = 3;
 // Saves writes that gain almost nothing; measured: no hits lost up to 1.2.
 constexpr double kAdmissionMargin = 1.1;
 
+// Ages are differences of 32-bit ticks.
+constexpr uint32_t kOldest = uint32_t{1} << 31;
 // A new gap counts half, the gaps before it the other half.
 constexpr double kGapMemory = 0.5;
 
@@ -86,14 +88,22 @@ void Prhd::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) no
   model_.EndRequest(count, clock_);
 }
 
-// Records whose bucket is over are moved to the next one, having taught that nothing came.
+// Records whose bucket is over are moved to the next one, having taught that nothing came. Those of
+// the last are forgotten before their age would no longer fit a tick.
 void Prhd::AgeRecords() noexcept {
-  for (uint32_t bucket = 0; bucket + 1 < kAgeBuckets; ++bucket) {
+  for (uint32_t bucket = 0; bucket < kAgeBuckets; ++bucket) {
+    const bool last = bucket + 1 == kAgeBuckets;
+    const uint32_t end = last ? kOldest : StartOf(bucket + 1);
     for (;;) {
       const RecordId id = records_.oldest(bucket);
       if (id == kNoRecord) break;
       const Record& record = records_[id];
-      if (AgeOf(record.heat.tick) < StartOf(bucket + 1)) break;
+      if (AgeOf(record.heat.tick) < end) break;
+      if (last) {
+        LearnEnd(id, false);
+        records_.Remove(id);
+        continue;
+      }
       Watch(id, -1);
       model_.Learn(record.features, record.heat.bits, bucket, WidthOf(bucket), false);
       records_.Move(id, bucket + 1);
@@ -268,7 +278,7 @@ Status Prhd::Load(std::string_view bytes) noexcept {
   for (uint64_t i = 0; i < state.header.record_count; ++i) {
     const SavedRecord saved = SavedRecordAt(state, i);
     const uint32_t age = static_cast<uint32_t>(state.header.clock) - saved.tick;
-    if (age > last_age || !HazardModel::Legal(saved.features) ||
+    if (age > last_age || age > state.header.clock || !HazardModel::Legal(saved.features) ||
         records.Find(saved.key) != kNoRecord)
       return Status::Corruption("eviction state: record " + std::to_string(i) + " is illegal");
     last_age = age;

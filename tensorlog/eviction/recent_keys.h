@@ -19,8 +19,8 @@ class RecentKeys {
   // Makes the key the most recent one. Whether it was there.
   bool Touch(uint64_t key) noexcept;
   void SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept;
-  // Replaces the keys by those of a saved state. kCorruption if they are not distinct; the keys are
-  // undefined then.
+  // Replaces the keys by those of a saved state. kCorruption if they are not distinct; the keys
+  // stay as they were then.
   Status Load(const SavedState& state) noexcept;
 
   [[nodiscard]] const RecordTable& table() const noexcept { return table_; }

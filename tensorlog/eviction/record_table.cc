@@ -1,14 +1,13 @@
 #include "tensorlog/eviction/record_table.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace lamina {
 
 RecordTable::RecordTable(uint64_t limit) noexcept
     : limit_(static_cast<size_t>(std::clamp<uint64_t>(limit, 1, kChainMask - 1))) {
   records_.reserve(limit_);
-  heads_.assign(std::bit_ceil(limit_), kNoRecord);
+  heads_.assign(limit_, kNoRecord);
 }
 
 uint64_t RecordTable::memory_bytes() const noexcept {
@@ -17,9 +16,8 @@ uint64_t RecordTable::memory_bytes() const noexcept {
 
 // Fingerprints are hashes, flat test keys may not be: mix.
 size_t RecordTable::SlotOf(uint64_t key) const noexcept {
-  uint64_t h = key * 0x9E3779B97F4A7C15u;
-  h ^= h >> 32;
-  return static_cast<size_t>(h & (heads_.size() - 1));
+  const uint64_t h = (key ^ key >> 32) * 0x9E3779B97F4A7C15u;
+  return static_cast<size_t>(((h >> 32) * heads_.size()) >> 32);
 }
 
 RecordId RecordTable::Find(uint64_t key) const noexcept {

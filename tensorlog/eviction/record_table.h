@@ -77,7 +77,7 @@ class RecordTable {
   size_t limit_;
   size_t size_ = 0;
   std::vector<Record> records_;
-  std::vector<RecordId> heads_;  // by hash, a power of two of them
+  std::vector<RecordId> heads_;  // by hash, as many as limit_
   RecordId free_ = kNoRecord;
   std::array<Queue, kAgeBuckets> queues_;
 };

@@ -15,8 +15,19 @@ constexpr uint32_t kPromotionUses = 2;
 // Second chances given in one search.
 constexpr size_t kMaxChances = 64;
 
-// The queue is in the field `turn`, the frequency in `uses`.
+// The queue is in the field `turn`, the frequency in `uses`. The tick is when the page entered its
+// queue, so the request that used it last is in `level` and `gap`: 13 bits of that request's tick.
 bool IsMain(const HeatFields& heat) noexcept { return heat.turn != 0; }
+
+void SetRequest(HeatFields* heat, uint64_t tick) noexcept {
+  heat->level = tick % kLevels;
+  heat->gap = tick / kLevels % 64;
+}
+
+// Of a page that another request used, seldom: every 8192nd looks the same.
+bool SameRequest(const HeatFields& a, const HeatFields& b) noexcept {
+  return a.level == b.level && a.gap == b.gap;
+}
 
 }  // namespace
 
@@ -37,6 +48,7 @@ void S3Fifo::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) 
       page.heat.tick = static_cast<uint32_t>(clock_);
     }
     heat.tail = static_cast<uint32_t>(std::min<size_t>(last_unit - i / unit, kMaxTail));
+    SetRequest(&heat, clock_);
     page.heat.bits = Pack(heat);
     page.seen = recent || page.readable;
   }
@@ -56,6 +68,19 @@ const Candidate& S3Fifo::Head(std::span<const Candidate> candidates) const noexc
   return *std::max_element(candidates.begin(), candidates.end(), newer);
 }
 
+bool S3Fifo::PutBack(Residents& residents, const Candidate& head, bool own) noexcept {
+  HeatFields heat = Unpack(head.heat.bits);
+  const bool earned = IsMain(heat) ? heat.uses > 0 : heat.uses >= kPromotionUses;
+  if (!earned && !own) return false;
+  if (earned) {
+    heat.uses = IsMain(heat) ? heat.uses - 1 : 0;
+    heat.turn = 1;
+  }
+  ++clock_;
+  residents.SetHeat(head.slot, {static_cast<uint32_t>(clock_), Pack(heat)});
+  return true;
+}
+
 void S3Fifo::PickVictims(Residents& residents, const Heat* newcomer, bool, size_t want,
                          std::vector<PageHandle>* victims) noexcept {
   if (want == 0) return;
@@ -64,18 +89,10 @@ void S3Fifo::PickVictims(Residents& residents, const Heat* newcomer, bool, size_
     const size_t count = VictimSearch::Gather(residents, random_, &sample);
     if (count == 0) return;
     const Candidate& head = Head(std::span(sample.data(), count));
-    HeatFields heat = Unpack(head.heat.bits);
-    const bool stays = IsMain(heat) ? heat.uses > 0 : heat.uses >= kPromotionUses;
-    if (stays && chance < kMaxChances) {
-      heat.uses = IsMain(heat) ? heat.uses - 1 : 0;
-      heat.turn = 1;
-      ++clock_;
-      residents.SetHeat(head.slot, {static_cast<uint32_t>(clock_), Pack(heat)});
-      continue;
-    }
-    // A tick is one request's: the page is the newcomer's own ancestor.
-    if (newcomer != nullptr && head.heat.tick == newcomer->tick) return;
-    VictimSearch::FollowPath(residents, head, want, victims);
+    const bool own =
+        newcomer != nullptr && SameRequest(Unpack(head.heat.bits), Unpack(newcomer->bits));
+    if (chance < kMaxChances && PutBack(residents, head, own)) continue;
+    if (!own) VictimSearch::FollowPath(residents, head, want, victims);
     return;
   }
 }

@@ -35,6 +35,9 @@ class S3Fifo final : public EvictionPolicy {
  private:
   // The candidate at the head of the queue that is to shrink.
   [[nodiscard]] const Candidate& Head(std::span<const Candidate> candidates) const noexcept;
+  // Gives the head of its queue another turn where it has earned one, or where it is the newcomer's
+  // own ancestor. Whether it did.
+  bool PutBack(Residents& residents, const Candidate& head, bool own) noexcept;
   [[nodiscard]] uint32_t AgeOf(uint32_t tick) const noexcept {
     return static_cast<uint32_t>(clock_) - tick;
   }
