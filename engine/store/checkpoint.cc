@@ -107,11 +107,17 @@ Status Store::Impl::MakeMemtableRoom() noexcept {
   const auto has_room = [&] {
     return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables;
   };
+  // A checkpoint freezes a memtable that is not full as well. More than that one on top only pile
+  // up when checkpoints fail; without waiting here each failure would leave one more in memory.
+  const auto must_wait_or_freeze = [&] {
+    return ActiveIsFull() ||
+           frozen_memtables_.load(std::memory_order_acquire) > kMaxFrozenMemtables + 1;
+  };
   bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_;
-  while (ActiveIsFull()) {
+  while (must_wait_or_freeze()) {
     {
       std::lock_guard lock(publish_mutex_);
-      if (!ActiveIsFull()) break;
+      if (!must_wait_or_freeze()) break;
       if (has_room()) {
         FreezeActive();
         wake = true;
@@ -161,8 +167,14 @@ Status Store::Impl::WriteTables(CheckpointPlan* plan) noexcept {
     TableBuilderOptions how = NewTableOptions(filter_bits);
     LAMINA_ASSIGN_OR_RETURN(
         auto builder, TableBuilder::Create(fs_.get(), TablePath(directory_, how.number), how));
-    for (; source.Valid() && builder->data_bytes() < options_.table_bytes; source.Next())
+    // Never between the entries of one page: tables of a run do not share keys.
+    PageKey last;
+    for (; source.Valid(); source.Next()) {
+      const PageKey page = source.key().page_key();
+      if (builder->data_bytes() >= options_.table_bytes && page != last) break;
       LAMINA_RETURN_IF_ERROR(builder->Add(source.key(), source.entry()));
+      last = page;
+    }
     if (!source.Valid()) builder->AddDropped(source.dropped());
     LAMINA_ASSIGN_OR_RETURN(TableMeta meta, builder->Finish());
     StoreCounters::Add(counters_.tables_written, 1);
@@ -210,6 +222,7 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
     // Those frozen since stay; the plan's are the oldest.
     view->frozen.resize(view->frozen.size() - plan->memtables.size());
   });
+  SizeCache();
   return Status::Ok();
 }
 

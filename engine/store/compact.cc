@@ -116,6 +116,7 @@ Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) n
     edit.next_run_id = run + 1;
     LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
     InstallTree();
+    SizeCache();
   }
   scheduler_->NotifyRoom();
   if (job.kind == Job::Kind::kMove) return Status::Ok();

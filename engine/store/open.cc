@@ -371,7 +371,8 @@ uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
   return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes;
 }
 
-// The block cache has what the rest leaves.
+// The block cache has what the rest leaves. Called again whenever tables have changed, so that a
+// store that grows stays within its memory.
 void Store::Impl::SizeCache() noexcept {
   const uint64_t used = log_->memory_bytes() + tables_->memory_bytes() + FixedMemoryBytes();
   const uint64_t left = options_.memory_bytes > used ? options_.memory_bytes - used : 0;

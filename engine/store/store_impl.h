@@ -190,7 +190,7 @@ class Store::Impl final : private SegmentSource {
   void StartBackground() noexcept;
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
   [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
-  void SizeCache() noexcept;
+  void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;

@@ -1,0 +1,103 @@
+// What a flush makes of pages with several entries, and what stays bounded when flushes fail or the
+// index grows.
+#include <catch2/catch.hpp>
+
+#include "engine/io/simulated_file_system.h"
+#include "engine/store/store_impl.h"
+#include "tests/store/store_fixture.h"
+
+namespace lamina::testing {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr uint64_t kSeed = 11;
+
+// Everything runs on this thread.
+std::unique_ptr<Store> OpenOn(SimulatedDisk& disk, const std::string& text) {
+  StoreEnvironment environment;
+  environment.file_system = disk.Restart();
+  environment.seed = kSeed;
+  environment.background_threads = 0;
+  auto options = Options::Parse("min_free_bytes=0;checkpoint_seconds=0;" + text);
+  REQUIRE(options.ok());
+  auto impl = Store::Impl::Open("/store", *options, std::move(environment));
+  if (!impl.ok()) FAIL(impl.status().ToString());
+  return std::make_unique<Store>(std::move(*impl));
+}
+
+TEST_CASE("while no checkpoint succeeds puts are rejected before memtables pile up") {
+  SimulatedDisk disk(kSeed);
+  const auto store = OpenOn(disk, "capacity_bytes=64M;memory_bytes=64M;memtable_bytes=64K");
+  TestPath path = MakePath(*store, "model", Tokens(0, 100));
+  REQUIRE(CountOk(PutPages(*store, path, 0, 1, kPage)) == 1);
+  // Segments and the journal have their space already; tables have none.
+  disk.SetCapacity(0);
+  for (size_t page = 1; page < 40; ++page) {
+    PutPages(*store, path, page, 1, kPage);
+    REQUIRE_FALSE(store->Flush().ok());
+    REQUIRE(StatOf(store->StatsJson(), "frozen_memtables") <= 4);
+  }
+  REQUIRE(StatOf(store->StatsJson(), "rejected_stalled") > 0);
+
+  disk.SetCapacity(UINT64_MAX);
+  REQUIRE(store->Flush().ok());
+  REQUIRE(CountOk(PutPages(*store, path, 0, 100, kPage)) == 100);
+  const GetOutcome got = GetPages(*store, path, 0, 100, kPage);
+  REQUIRE(CountOk(got.states) == 100);
+  REQUIRE(got.wrong == 0);
+}
+
+TEST_CASE("a flush of several tables never parts the entries of a page") {
+  constexpr uint32_t kPaths = 200;
+  constexpr char kOptions[] =
+      "capacity_bytes=8G;memory_bytes=64M;memtable_bytes=4M;table_bytes=64K";
+  SimulatedDisk disk(kSeed);
+  {
+    const auto store = OpenOn(disk, kOptions);
+    for (uint32_t i = 0; i < kPaths; ++i) {
+      TestPath path = MakePath(*store, "model", Tokens(i * 1000, 64));
+      Path::Impl& pages = *path.path->impl();
+      REQUIRE(*store->impl()->PutEntries(pages, 0, 64, kPage) == 64);
+      REQUIRE(CountOk(ProbePages(*store, path, 0, 64)) == 64);
+      // Their slots are given up, so that the next put takes others. The journal knows both: after
+      // a crash each page has two entries whose slots bear its tag.
+      for (size_t page = 0; page < 64; ++page) {
+        const Entry& entry = pages.locations[page].entry;
+        REQUIRE(store->impl()->log().Free(entry.slot, entry.tag(pages.fingerprints[page])));
+      }
+      REQUIRE(*store->impl()->PutEntries(pages, 0, 64, kPage) == 64);
+    }
+    disk.Crash(SimulatedCrash::kProcess);
+  }
+  // The open ends with a checkpoint of what was replayed.
+  const auto store = OpenOn(disk, kOptions);
+  const TreePtr tree = store->impl()->CurrentView()->tree;
+  REQUIRE(tree->Check().ok());
+  REQUIRE(tree->table_count() > 3);
+  REQUIRE(tree->entries() == 2 * 64 * kPaths);
+  for (uint32_t i = 0; i < kPaths; ++i) {
+    TestPath path = MakePath(*store, "model", Tokens(i * 1000, 64));
+    REQUIRE(CountOk(ProbePages(*store, path, 0, 64)) == 64);
+  }
+}
+
+TEST_CASE("the block cache gives way as slots and filters grow, so that memory stays in budget") {
+  constexpr uint64_t kMemory = uint64_t{16} << 20;
+  SimulatedDisk disk(kSeed);
+  const auto store =
+      OpenOn(disk, "capacity_bytes=1G;memory_bytes=16M;memtable_bytes=64K;filter_bits=20");
+  const size_t at_open = store->impl()->block_cache().capacity_bytes();
+  for (uint32_t i = 0; i < 60; ++i) {
+    TestPath path = MakePath(*store, "model", Tokens(i * 1000, 64));
+    REQUIRE(*store->impl()->PutEntries(*path.path->impl(), 0, 64, kPage) == 64);
+  }
+  REQUIRE(store->Flush().ok());
+  const std::string stats = store->StatsJson();
+  const uint64_t rest = StatOf(stats, "slots") + StatOf(stats, "filters_and_top_indexes") +
+                        StatOf(stats, "memtables_and_buffers");
+  REQUIRE(store->impl()->block_cache().capacity_bytes() < at_open);
+  REQUIRE(rest + store->impl()->block_cache().capacity_bytes() <= kMemory);
+}
+
+}  // namespace
+}  // namespace lamina::testing
