@@ -3,7 +3,10 @@
 #include <chrono>
 #include <map>
 
+#include "compaction/picker.h"
 #include "compaction/simulate.h"
+#include "engine/index/filter.h"
+#include "engine/store/filter_budget.h"
 #include "engine/store/store_impl.h"
 #include "tests/store/store_fixture.h"
 
@@ -115,11 +118,58 @@ TEST_CASE("after every job each level is within its runs and filters are within 
   }
 }
 
+// A tree that grows by the picker's rule, with filters as they are asked for, in memory for half of
+// what its entries would get.
 TEST_CASE("filter bits stay within the memory that they may take") {
-  SmallTree small(Shape::Lazy(4), "memory_bytes=24M");
-  const auto batch = static_cast<uint64_t>(small.store().impl()->batch_entries()) / 64 * 64;
-  for (int flush = 0; flush < 20; ++flush) small.Flush(batch);
-  REQUIRE(small.tree()->filter_bits() <= uint64_t{24} * 1024 * 1024 / 4 * 8);
+  constexpr uint64_t kBatch = 1000;
+  constexpr int kBatches = 200;
+  FilterBudget budget;
+  budget.memory_bits = 5 * kBatch * kBatches;
+  PickerOptions picker;
+  picker.batch_entries = kBatch;
+  for (const Shape& shape : {Shape::Leveling(4), Shape::Tiering(4), Shape::Lazy(4)}) {
+    CAPTURE(shape.ToString());
+    auto tree = std::make_shared<const Tree>();
+    uint64_t next = 1;
+    const auto table = [&](uint64_t entries, double bits) {
+      TableMeta meta;
+      meta.number = next++;
+      meta.entry_count = meta.page_count = entries;
+      meta.filter_bytes = FilterBytes(entries, bits);
+      meta.smallest.fingerprints = meta.largest.fingerprints = {1};
+      return meta;
+    };
+    const auto apply = [&](const TreeEdit& edit) {
+      auto applied = tree->Apply(edit);
+      REQUIRE(applied.ok());
+      tree = std::move(*applied);
+      // Each filter is rounded up to a cache line.
+      REQUIRE(tree->filter_bits() <= budget.memory_bits + 512 * tree->table_count());
+    };
+    for (uint64_t flush = 1; flush <= kBatches; ++flush) {
+      TreeEdit edit;
+      Run& run = edit.add_runs.emplace_back();
+      run.id = next++;
+      run.oldest_flush = run.newest_flush = flush;
+      run.tables = {
+          table(kBatch, FilterBitsForNewRun(budget, *tree, shape, kBatch, 0, kBatch, {}))};
+      run.Summarize();
+      apply(edit);
+      while (const auto job = PickCompaction(*tree, shape, picker, {})) {
+        std::vector<TableMeta> outputs;
+        std::vector<RunPtr> leaving;
+        for (const JobInput& input : job->inputs) leaving.push_back(input.run);
+        if (job->kind != Job::Kind::kMove) {
+          const uint64_t entries = job->input_entries();
+          outputs = {table(entries, FilterBitsForNewRun(budget, *tree, shape, kBatch,
+                                                        job->target_level, entries, leaving))};
+        }
+        apply(EditFor(*job, next++, std::move(outputs)));
+      }
+    }
+    // The memory is used, not left.
+    REQUIRE(tree->filter_bits() > budget.memory_bits / 3);
+  }
 }
 
 TEST_CASE("dead entries are gone after a full compaction") {
