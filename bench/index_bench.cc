@@ -56,7 +56,11 @@ Options OptionsOf(const Settings& settings) {
 class Directory {
  public:
   explicit Directory(const std::string& base) {
-    path_ = (base.empty() ? std::string(".") : base) + "/lamina-index-bench-XXXXXX";
+    const std::string parent = base.empty() ? "." : base;
+    std::error_code error;
+    std::filesystem::create_directories(parent, error);
+    if (error) RequireOk(Status::IoError(parent + ": " + error.message()), "directory");
+    path_ = parent + "/lamina-index-bench-XXXXXX";
     if (mkdtemp(path_.data()) == nullptr) RequireOk(Status::IoError(path_), "directory");
   }
   ~Directory() {
@@ -219,9 +223,10 @@ nlohmann::ordered_json RunOnce(const Settings& settings) {
   json["probe_miss_us_p50"] = warm.miss_us;
   json["hash_probe_hit_us_p50"] = warm.hash_hit_us;
   json["hash_probe_miss_us_p50"] = warm.hash_miss_us;
-  json["block_reads_per_hit"] = cold.measured_hit;
+  json["block_reads_per_hit"] = cold.measured_hit + cold.measured_unused;
+  json["block_reads_per_hit_unused"] = cold.measured_unused;
   json["block_reads_per_miss"] = cold.measured_miss;
-  json["predicted_block_reads_per_hit"] = cold.predicted_hit;
+  json["predicted_block_reads_per_hit"] = cold.predicted_hit + cold.predicted_unused;
   json["predicted_block_reads_per_miss"] = cold.predicted_miss;
   json["copies_per_entry"] = copies;
   json["runs"] = store->CurrentView()->runs.size();
@@ -250,9 +255,10 @@ tuner::TreeShape TunerShape(const std::string& name, uint32_t ratio) {
 nlohmann::ordered_json RunGrid(Settings settings) {
   constexpr uint64_t kPathsPerBatch = 8;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  fmt::print("{:<12} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7}\n", "shape",
-             "batches", "copies", "predicted", "error", "miss reads", "predicted", "error",
-             "hit reads", "predicted", "error");
+  fmt::print(
+      "{:<12} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10}\n",
+      "shape", "batches", "copies", "predicted", "error", "miss reads", "predicted", "error",
+      "hit reads", "predicted", "error", "unused", "predicted");
   for (const uint32_t ratio : {2u, 4u, 10u}) {
     const uint64_t batches = ratio == 2 ? 63 : ratio == 4 ? 255 : 999;
     for (const std::string name : {"leveling", "lazy", "tiering"}) {
@@ -282,10 +288,10 @@ nlohmann::ordered_json RunGrid(Settings settings) {
                                error(reads.measured_hit, reads.predicted_hit)};
       fmt::print(
           "{:<12} {:>8} {:>10.3f} {:>10.3f} {:>6.1f}% {:>10.4f} {:>10.4f} {:>6.1f}% "
-          "{:>10.4f} {:>10.4f} {:>6.1f}%\n",
+          "{:>10.4f} {:>10.4f} {:>6.1f}% {:>10.4f} {:>10.4f}\n",
           name + ":" + std::to_string(ratio), batches, copies, predicted, 100 * errors[0],
           reads.measured_miss, reads.predicted_miss, 100 * errors[1], reads.measured_hit,
-          reads.predicted_hit, 100 * errors[2]);
+          reads.predicted_hit, 100 * errors[2], reads.measured_unused, reads.predicted_unused);
       rows.push_back({{"shape", name + ":" + std::to_string(ratio)},
                       {"batches", batches},
                       {"copies_per_entry", copies},
@@ -293,7 +299,9 @@ nlohmann::ordered_json RunGrid(Settings settings) {
                       {"block_reads_per_miss", reads.measured_miss},
                       {"predicted_block_reads_per_miss", reads.predicted_miss},
                       {"block_reads_per_hit", reads.measured_hit},
-                      {"predicted_block_reads_per_hit", reads.predicted_hit}});
+                      {"predicted_block_reads_per_hit", reads.predicted_hit},
+                      {"block_reads_per_hit_unused", reads.measured_unused},
+                      {"predicted_block_reads_per_hit_unused", reads.predicted_unused}});
     }
   }
   return rows;
@@ -318,7 +326,7 @@ int main(int argc, char** argv) {
   app.add_option("--samples", settings.samples, "Lookups of each kind")
       ->check(CLI::Range(100, 10'000'000));
   app.add_option("--seed", settings.seed, "Seed of the lookups");
-  app.add_option("--dir", settings.directory, "Where to make the temporary store");
+  app.add_option("--dir", settings.directory, "Where to make the temporary store; made if missing");
   app.add_option("--json", settings.json, "Write the figures to this file");
   app.add_flag("--grid", settings.grid,
                "Predicted beside measured copies and block reads, over shapes and size ratios");

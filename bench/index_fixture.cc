@@ -77,8 +77,11 @@ LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, si
     RequireOk(store.Probe(*path, page, pages, {}).status(), "probe");
   };
   uint64_t before = reads();
+  const uint64_t unused_before = counters.block_reads_unused.load();
   for (size_t i = 0; i < samples; ++i) probe(random() % paths);
   costs.measured_hit = static_cast<double>(reads() - before) / static_cast<double>(samples);
+  costs.measured_unused = static_cast<double>(counters.block_reads_unused.load() - unused_before) /
+                          static_cast<double>(samples);
   before = reads();
   for (size_t i = 0; i < samples; ++i) probe(kMissingPaths + random() % kMissingPaths);
   costs.measured_miss = static_cast<double>(reads() - before) / static_cast<double>(samples);
@@ -86,12 +89,15 @@ LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, si
 
   const auto view = store.CurrentView();
   const auto entries = static_cast<double>(view->tree->entries());
-  double newer = 0;  // false positives of the runs newer than the one at hand
+  double newer = 0;          // false positives of the runs newer than the one at hand
+  double newer_entries = 0;  // entries in them
   for (const OpenRun& run : view->runs) {
-    const double bits =
-        static_cast<double>(run.run->filter_bits) / static_cast<double>(run.run->entries);
-    costs.predicted_hit += static_cast<double>(run.run->entries) / entries * (1 + newer);
-    newer += ExpectedFpr(bits);
+    const auto in_run = static_cast<double>(run.run->entries);
+    const double rate = ExpectedFpr(static_cast<double>(run.run->filter_bits) / in_run);
+    costs.predicted_hit += in_run / entries * (1 + newer);
+    costs.predicted_unused += newer_entries / entries * rate;
+    newer += rate;
+    newer_entries += in_run;
   }
   costs.predicted_miss = newer;
   return costs;

@@ -19,6 +19,8 @@ struct IndexCounters {
   Counter block_reads_true{0};
   // ... by lookups that found none: the filter was wrong, or the table has none ...
   Counter block_reads_false_positive{0};
+  // ... fetched for lookups that were then not made, the page having been found in a newer run ...
+  Counter block_reads_unused{0};
   // ... and by iterators (flush, compaction, scans), read-ahead included.
   Counter block_reads_seek{0};
   // Lookups within a table's key range that asked its filter, and those that it turned away.

@@ -239,6 +239,11 @@ Status Table::Find(StemLookup* lookup, std::vector<FoundEntry>* found) const noe
   return status;
 }
 
+void Table::CountUnused(const StemLookup& lookup) const noexcept {
+  if (counters_ != nullptr)
+    IndexCounters::Add(counters_->block_reads_unused, lookup.reads_to_attribute);
+}
+
 Status Table::FindCounted(const StemLookup& lookup, std::vector<FoundEntry>* found,
                           uint32_t* reads) const noexcept {
   LAMINA_CHECK(lookup.first < lookup.end && lookup.end <= lookup.fingerprints.size());

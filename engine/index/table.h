@@ -52,6 +52,8 @@ class Table : public std::enable_shared_from_this<Table> {
   // newest first. Reads only the blocks that hold these keys. Does not ask the filter: the caller
   // has. On an error what was found before it stays in `found`.
   Status Find(StemLookup* lookup, std::vector<FoundEntry>* found) const noexcept;
+  // Counts the blocks that were fetched for a lookup that was not made after all, if any.
+  void CountUnused(const StemLookup& lookup) const noexcept;
 
   // The blocks that Find(lookup) would read and that are not in the cache, appended to `offsets`
   // (in the file; each kTableBlockBytes long). Returns false if more may follow once these are

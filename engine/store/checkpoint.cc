@@ -179,6 +179,7 @@ Status Store::Impl::WriteTables(CheckpointPlan* plan) noexcept {
     LAMINA_ASSIGN_OR_RETURN(TableMeta meta, builder->Finish());
     StoreCounters::Add(counters_.tables_written, 1);
     StoreCounters::Add(counters_.table_bytes_written, meta.file_bytes);
+    StoreCounters::Add(counters_.entries_flushed, meta.entry_count);
     plan->tables.push_back(std::move(meta));
   }
   return Status::Ok();

@@ -135,8 +135,13 @@ void Store::Impl::CountJob(const Job& job, const MergeJobStats& stats) noexcept 
     return;
   }
   StoreCounters::Add(counters_.compactions, 1);
-  for (const auto& level : stats.bytes_read)
+  for (const auto& level : stats.bytes_read) {
     StoreCounters::Add(counters_.compaction_bytes_read, level.bytes);
+    StoreCounters::Add(counters_.compaction_levels[level.level].bytes_read, level.bytes);
+  }
+  auto& target = counters_.compaction_levels[job.target_level];
+  StoreCounters::Add(target.bytes_written, stats.bytes_written);
+  StoreCounters::Add(target.entries_copied, stats.entries_written);
   StoreCounters::Add(counters_.compaction_bytes_written, stats.bytes_written);
   StoreCounters::Add(counters_.compaction_entries_copied, stats.entries_written);
   StoreCounters::Add(counters_.compaction_entries_dropped,

@@ -3,8 +3,11 @@
 #ifndef LAMINA_ENGINE_STORE_COUNTERS_H_
 #define LAMINA_ENGINE_STORE_COUNTERS_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+
+#include "compaction/shape.h"
 
 namespace lamina {
 
@@ -54,6 +57,12 @@ struct StoreCounters {
   Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},
       compaction_bytes_written{0};
   Counter compaction_entries_copied{0}, compaction_entries_dropped{0};
+  Counter entries_flushed{0};  // from memtables into tables: what copies are counted against
+  // Of merges: bytes of the tables read from a level, bytes and entries written into it.
+  struct Level {
+    Counter bytes_read{0}, bytes_written{0}, entries_copied{0};
+  };
+  std::array<Level, kMaxLevels + 1> compaction_levels;
 
   static void Add(Counter& counter, uint64_t n) noexcept {
     if (n != 0) counter.fetch_add(n, std::memory_order_relaxed);

@@ -58,8 +58,9 @@ void Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_
   FetchBlocks();
   size_t candidate = 0;
   for (size_t stem = 0; stem < stems_.size(); ++stem) {
-    if (!FindInRuns(path, stem, stop_at_miss, &candidate)) return;
+    if (!FindInRuns(path, stem, stop_at_miss, &candidate)) break;
   }
+  for (const Candidate& one : candidates_) one.table->CountUnused(one.lookup);
 }
 
 void Locator::FindInMemtables(Path::Impl& path, const Stem& stem) noexcept {

@@ -58,6 +58,7 @@ constexpr NamedCounter kUpkeepCounters[] = {
     {"compaction_bytes_written", &StoreCounters::compaction_bytes_written},
     {"compaction_entries_copied", &StoreCounters::compaction_entries_copied},
     {"compaction_entries_dropped", &StoreCounters::compaction_entries_dropped},
+    {"entries_flushed", &StoreCounters::entries_flushed},
 };
 
 uint64_t Value(const Counter& counter) { return counter.load(std::memory_order_relaxed); }
@@ -73,6 +74,7 @@ void WriteCounters(JsonWriter& json, const char* key, const NamedCounter (&named
 void WriteIndex(JsonWriter& json, const IndexCounters& c) {
   json.Field("block_reads_true", Value(c.block_reads_true))
       .Field("block_reads_false_positive", Value(c.block_reads_false_positive))
+      .Field("block_reads_unused", Value(c.block_reads_unused))
       .Field("block_reads_seek", Value(c.block_reads_seek))
       .Field("filter_checks", Value(c.filter_checks))
       .Field("filter_negatives", Value(c.filter_negatives))
@@ -97,6 +99,27 @@ void WriteTree(JsonWriter& json, const Tree& tree) {
         .End();
   }
   json.End();
+}
+
+// What merges have read from each level and written into it, down to the last that took part.
+void WriteCompaction(JsonWriter& json, const StoreCounters& counters) {
+  const auto& levels = counters.compaction_levels;
+  size_t end = levels.size();
+  while (end > 0 && Value(levels[end - 1].bytes_read) + Value(levels[end - 1].bytes_written) == 0)
+    --end;
+  json.Key("compaction_levels").BeginArray();
+  for (size_t level = 0; level < end; ++level) {
+    json.BeginObject()
+        .Field("level", level)
+        .Field("bytes_read", Value(levels[level].bytes_read))
+        .Field("bytes_written", Value(levels[level].bytes_written))
+        .Field("entries_copied", Value(levels[level].entries_copied))
+        .End();
+  }
+  json.End();
+  const uint64_t flushed = Value(counters.entries_flushed);
+  const auto copied = static_cast<double>(Value(counters.compaction_entries_copied));
+  json.Field("copies_per_entry", flushed == 0 ? 0.0 : copied / static_cast<double>(flushed));
 }
 
 void WriteLog(JsonWriter& json, const TensorLog& log) {
@@ -152,6 +175,7 @@ std::string Store::Impl::StatsJson() noexcept {
   const auto view = CurrentView();
   json.Key("index").BeginObject();
   WriteTree(json, *view->tree);
+  WriteCompaction(json, counters_);
   json.Field("shape", TargetShape().ToString());
   json.Field("memtable_entries", view->active->entry_count());
   json.Field("memtable_bytes", view->active->bytes());

@@ -189,6 +189,30 @@ TEST_CASE("dead entries are gone after a full compaction") {
   REQUIRE(StatOf(store->StatsJson(), "live") == 1000);
 }
 
+TEST_CASE("what merges read and write is counted by level, and sums to the totals") {
+  SmallTree small(Shape::Leveling(2));
+  const auto batch = static_cast<uint64_t>(small.store().impl()->batch_entries()) / 64 * 64;
+  for (int flush = 0; flush < 15; ++flush) small.Flush(batch);
+  const StoreCounters& counters = small.store().impl()->counters();
+  uint64_t read = 0;
+  uint64_t written = 0;
+  uint64_t copied = 0;
+  for (const auto& level : counters.compaction_levels) {
+    read += level.bytes_read;
+    written += level.bytes_written;
+    copied += level.entries_copied;
+  }
+  REQUIRE(read == counters.compaction_bytes_read);
+  REQUIRE(written == counters.compaction_bytes_written);
+  REQUIRE(copied == counters.compaction_entries_copied);
+  REQUIRE(counters.compaction_levels[0].bytes_read > 0);
+  REQUIRE(counters.compaction_levels[0].bytes_written == 0);
+  REQUIRE(counters.compaction_levels[3].bytes_written > 0);
+  REQUIRE(counters.entries_flushed == 15 * batch);
+  REQUIRE(small.store().StatsJson().find("\"compaction_levels\":[{\"level\":0") !=
+          std::string::npos);
+}
+
 TEST_CASE("measured copies per entry follow the rule that the cost model describes") {
   for (const uint32_t ratio : {2u, 4u}) {
     for (const Shape& shape : {Shape::Leveling(ratio), Shape::Tiering(ratio), Shape::Lazy(ratio)}) {
