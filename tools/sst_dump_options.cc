@@ -77,7 +77,9 @@ void Declare(CLI::App* app, Arguments* arguments, DumpOptions* options) {
       ->type_name("HEX");
   app->add_option("--to", arguments->to, "scan: stop before this key or front of a key")
       ->type_name("HEX");
-  app->add_option("--limit", options->limit, "scan: print at most N")->type_name("N");
+  app->add_option("--limit", options->limit, "scan: print at most N")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
   app->add_flag("--json", options->json, "One JSON object a line, each with a \"type\"");
   app->add_flag("--raw", options->raw, "Print numbers exactly");
   app->add_flag("-v,--verbose", options->verbose, "layout: entries, too; tree: tables, too");
@@ -120,6 +122,8 @@ std::optional<ExitCode> ParseOptions(std::vector<std::string> arguments, DumpOpt
   std::string wrong = ParseKey("--from", texts.from, &options->from);
   if (wrong.empty() && !texts.to.empty())
     wrong = ParseKey("--to", texts.to, &options->to.emplace());
+  if (wrong.empty() && options->to && *options->to < options->from)
+    wrong = "--to: is below --from, so that nothing lies between";
   if (!wrong.empty()) {
     err.Print("sst-dump: {}\n", wrong);
     return ExitCode::kTrouble;

@@ -49,7 +49,13 @@ TEST_CASE("a process exits 0 when all is whole, 1 on damage, 2 on wrong usage an
   CHECK(wrong.out.empty());
   CHECK(RunShell(kTool + " 2>/dev/null").code == 2);
   CHECK(RunShell(kTool + " --command=wrong x 2>/dev/null").code == 2);
-  CHECK(RunShell(kTool + " --command=scan --from=xyz x 2>/dev/null").code == 2);
+  const std::string scan =
+      kTool + " " + store.File(SmallStore::kNewTable) + " --command=scan --limit=1 ";
+  CHECK(RunShell(scan + "2>/dev/null").code == 0);
+  CHECK(RunShell(scan + "--from=xyz 2>/dev/null").code == 2);
+  CHECK(RunShell(scan + "--from=02 --to=01 2>/dev/null").code == 2);
+  CHECK(RunShell(kTool + " --command=scan --limit=-1 x 2>&1").out.find("--limit") !=
+        std::string::npos);
 }
 
 TEST_CASE("help and versions go to standard output and exit 0") {
