@@ -14,26 +14,27 @@ class OrphanTask final : public BackgroundTask {
  public:
   explicit OrphanTask(Store::Impl& store) noexcept : store_(store) {}
 
-  // Suspects are the slots that bear a tag now. Their entries were published before, so they are in
-  // the view that is taken here too, all of them in frozen memtables or tables. What is published
-  // later is no suspect: its tag is another.
+  // A memtable or a table a step. Suspects are the slots that bear a tag when the walk begins.
+  // Their entries were published before, so they are in the view that is taken then, all of them in
+  // frozen memtables or tables. What is published later is no suspect: its tag is another.
   Result<Progress> Step() noexcept override {
-    const auto view = CollectSuspects();
-    for (const auto& memtable : view->frozen)
-      LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
-    for (const OpenRun& run : view->runs) {
-      for (const TableMeta& meta : run.run->tables) {
-        auto table = store_.tables_->Get(meta);
-        if (table.ok()) {
-          LAMINA_RETURN_IF_ERROR(Clear(*(*table)->NewIterator(SkippingDamage())));
-        } else if (table.status().code() != StatusCode::kCorruption) {
-          return table.status();  // what it names is not known now; another walk will know
-        }
+    if (view_ == nullptr) {
+      view_ = CollectSuspects();
+    } else if (memtable_ < view_->frozen.size()) {
+      LAMINA_RETURN_IF_ERROR(Clear(*view_->frozen[memtable_++]->NewIterator()));
+    } else if (run_ < view_->runs.size()) {
+      const OpenRun& run = view_->runs[run_];
+      LAMINA_RETURN_IF_ERROR(ClearTable(run.run->tables[table_], run.tables[table_]));
+      if (++table_ == run.tables.size()) {
+        ++run_;
+        table_ = 0;
       }
+    } else {
+      FreeSuspects();
+      store_.orphan_walk_owed_ = false;
+      return Progress::kDone;
     }
-    FreeSuspects();
-    store_.orphan_walk_owed_ = false;
-    return Progress::kDone;
+    return Progress::kMore;
   }
   void Cancel() noexcept override {}
 
@@ -48,6 +49,23 @@ class OrphanTask final : public BackgroundTask {
       tags[number] = slot.tag();
     });
     return store_.CurrentView();
+  }
+
+  // The view's own tables: compaction may have replaced them since, and removed their files.
+  Status ClearTable(const TableMeta& meta, std::shared_ptr<const Table> table) noexcept {
+    if (table == nullptr) {
+      auto opened = store_.tables_->Get(meta);
+      if (!opened.ok()) {
+        // What it names is not known now, or has moved to a table that is not in the view: another
+        // walk will know.
+        if (opened.status().code() != StatusCode::kCorruption) return opened.status();
+        if (store_.CurrentView()->tree != view_->tree)
+          return Status::Busy("orphan walk: the index changed around a damaged table");
+        return Status::Ok();
+      }
+      table = std::move(*opened);
+    }
+    return Clear(*table->NewIterator(SkippingDamage()));
   }
 
   TableIterateOptions SkippingDamage() noexcept {
@@ -83,6 +101,10 @@ class OrphanTask final : public BackgroundTask {
   }
 
   Store::Impl& store_;
+  std::shared_ptr<const View> view_;
+  size_t memtable_ = 0;  // next to be walked, of the view
+  size_t run_ = 0;
+  size_t table_ = 0;
   std::map<uint32_t, std::vector<uint64_t>> suspects_;  // by segment: a slot's tag, or 0
 };
 

@@ -81,6 +81,38 @@ TEST_CASE("a flush of several tables never parts the entries of a page") {
   }
 }
 
+TEST_CASE("a compaction during the walk for orphans costs no page") {
+  constexpr char kOptions[] = "capacity_bytes=256M;memory_bytes=64M";
+  constexpr uint32_t kPaths = 6;
+  SimulatedDisk disk(kSeed);
+  const auto path_of = [](Store& store, uint32_t i) {
+    return MakePath(store, "model", Tokens(i * 1000, 64));
+  };
+  {
+    const auto store = OpenOn(disk, kOptions);
+    for (uint32_t i = 0; i < kPaths; ++i) {
+      TestPath path = path_of(*store, i);
+      REQUIRE(CountOk(PutPages(*store, path, 0, 64, kPage)) == 64);
+      REQUIRE(store->Flush().ok());
+    }
+    disk.Crash(SimulatedCrash::kProcess);
+  }
+  const auto store = OpenOn(disk, kOptions);
+  Scheduler& scheduler = store->impl()->scheduler();
+  REQUIRE(store->impl()->CurrentView()->runs.size() >= kPaths);
+  // Begun by this call are a merge of all runs and, behind it, the walk, which takes one step.
+  REQUIRE(scheduler.RunOne(1));
+  REQUIRE(scheduler.RunOne(0));
+  REQUIRE(store->impl()->CurrentView()->runs.size() == 1);
+  while (scheduler.RunOne()) {
+  }
+  REQUIRE(StatOf(store->StatsJson(), "orphan_slots_freed") == 0);
+  for (uint32_t i = 0; i < kPaths; ++i) {
+    TestPath path = path_of(*store, i);
+    REQUIRE(CountOk(GetPages(*store, path, 0, 64, kPage).states) == 64);
+  }
+}
+
 TEST_CASE("the block cache gives way as slots and filters grow, so that memory stays in budget") {
   constexpr uint64_t kMemory = uint64_t{16} << 20;
   SimulatedDisk disk(kSeed);
