@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -140,6 +141,9 @@ class TensorLog {
   // Like Bears, and the page's payload has not been verified since it was replayed.
   [[nodiscard]] bool Unproven(SlotRef slot, uint64_t tag) const noexcept;
   void MarkProven(SlotRef slot, uint64_t tag) noexcept;
+
+  // The number of the page's root, if it is live in that slot: not condemned.
+  [[nodiscard]] std::optional<uint32_t> LiveRoot(SlotRef slot, uint64_t tag) const noexcept;
 
   // Reads pages straight into the caller's buffers where they are aligned, and checks each against
   // the checksum. Pins are held from the moment I/O is issued until it completes. A page that was

@@ -131,6 +131,18 @@ void TensorLog::MarkProven(SlotRef slot, uint64_t tag) noexcept {
   (void)WithSlot(slot, [&](Segment& segment, uint32_t i) { return segment.MarkProven(i, tag); });
 }
 
+std::optional<uint32_t> TensorLog::LiveRoot(SlotRef slot, uint64_t tag) const noexcept {
+  std::optional<uint32_t> root;
+  (void)WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    const Slot& at = segment.slot(i);
+    const uint32_t number = at.root();
+    // The tag last: if it is the right one now, the rest was that page's.
+    if (at.state() == SlotState::kLive && at.tag() == tag && !segment.absent()) root = number;
+    return root.has_value();
+  });
+  return root;
+}
+
 void TensorLog::ReadPages(IoQueue& queue, std::span<PageRead> pages, const IoLimits& limits,
                           ReadObserver* observer, IoTally* tally) noexcept {
   PageReader(table_, queue, bounce_, limits, observer, tally).Run(pages);

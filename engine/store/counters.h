@@ -54,6 +54,8 @@ struct StoreCounters {
   Counter tables_written{0}, table_bytes_written{0};
   Counter slot_table_bytes_written{0};
   Counter orphan_slots_freed{0};
+  Counter pages_moved{0}, bytes_moved{0};  // out of segments that were given up
+  Counter segments_retired{0};
   Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},
       compaction_bytes_written{0};
   Counter compaction_entries_copied{0}, compaction_entries_dropped{0};

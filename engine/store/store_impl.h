@@ -1,7 +1,8 @@
 // The store: what is behind Store in lamina.h, and how its parts hold together.
 //
 // Locks, in the order in which they may be taken:
-//   erase_mutex_       one erase at a time
+//   retire_mutex_      one retirement of segments at a time
+//   erase_mutex_       one erase at a time, or the switch of a batch of moved pages
 //   checkpoint_mutex_  one checkpoint at a time
 //   manifest_mutex_    edits of the manifest, the tree, and the installation of views
 //   publish_mutex_     puts becoming visible, the active memtable, barred pages, root epochs
@@ -107,6 +108,8 @@ class Store::Impl final : private SegmentSource {
     uint64_t pages_moved = 0;      // to other segments
     uint64_t pages_condemned = 0;  // that went with their segments
     uint64_t bytes_freed = 0;      // of the files that were unlinked
+    uint64_t bytes_moved = 0;      // payload
+    uint64_t pages_bad = 0;        // whose bytes were wrong: freed, not moved
   };
   // Gives segments up: no new pages in them, their live pages are moved to slots that are free or
   // condemned elsewhere (`move_live`) or condemned, and the files are unlinked after a checkpoint.
@@ -116,6 +119,16 @@ class Store::Impl final : private SegmentSource {
   // so. Waits for readers and puts of these segments, bounded. Not under any lock of the store.
   Status RetireSegments(std::span<const uint32_t> segments, bool move_live,
                         const std::atomic<bool>* stop, RetireReport* report) noexcept;
+  struct RetireHow {
+    bool move_live = true;
+    // Draining segments that the pages go to, instead of wherever there is room.
+    std::span<const uint32_t> into;
+    const std::atomic<bool>* stop = nullptr;
+    // How long to wait for readers and writers of the segments, all in all.
+    std::chrono::milliseconds patience = std::chrono::seconds(5);
+  };
+  Status Retire(std::span<const uint32_t> segments, const RetireHow& how,
+                RetireReport* report) noexcept;
   Scheduler& scheduler() noexcept { return *scheduler_; }
   TensorLog& log() noexcept { return *log_; }
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
@@ -142,6 +155,8 @@ class Store::Impl final : private SegmentSource {
   friend class CheckpointTask;
   friend class OrphanTask;
   friend class DeadCountTask;
+  friend class PageMover;
+  friend class SegmentRetirement;
 
   // Keeps the store open for the length of a call.
   class Call {
@@ -191,6 +206,9 @@ class Store::Impl final : private SegmentSource {
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
   [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
   void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
+
+  // ---- retire.cc
+  [[nodiscard]] bool Stopped(const RetireHow& how) const noexcept;
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
@@ -274,6 +292,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;
 
+  std::mutex retire_mutex_;
   std::mutex erase_mutex_;
   std::mutex checkpoint_mutex_;
   JournalPosition previous_checkpoint_;  // journal files below it may go
