@@ -14,6 +14,9 @@ constexpr uint64_t kMaxPageBytes = uint64_t{1} << 30;
 struct RawArguments : Arguments {
   std::string page_bytes = "256K";
   std::vector<std::string> engines = {"lamina"};
+  std::vector<std::string> capacity_texts;
+  std::string eviction;
+  std::string admission;
   bool page_cache = false;
 };
 
@@ -45,6 +48,10 @@ void DeclareWhatToReplay(CLI::App* app, RawArguments* arguments) {
       ->check(CLI::NonNegativeNumber);
   app->add_option("--page-bytes", arguments->page_bytes, "Size of a page; K, M, G are of 1024")
       ->capture_default_str();
+  app->add_option("--pages-per-block", arguments->pages_per_block,
+                  "Make so many pages of each block, which must divide its tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 512));
   app->add_option(
          "--page-tokens", arguments->page_tokens,
          "Tokens in a full page, for the time to first token (default: the workload's; 512 "
@@ -54,6 +61,38 @@ void DeclareWhatToReplay(CLI::App* app, RawArguments* arguments) {
                   "Speed of computing what is not restored, for the modelled time to first token")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+}
+
+void DeclareCapacity(CLI::App* app, RawArguments* arguments) {
+  PolicyChoice& policy = arguments->run.policy;
+  app->add_option("--capacity", arguments->capacity_texts,
+                  "Bound on the lamina engine: bytes of all it has on disk, or \"P%\": slots for "
+                  "that share of the distinct pages (metadata comes on top)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_option("--eviction", arguments->eviction, "prhd, lru or s3fifo (default: prhd)")
+      ->check(CLI::IsMember(EvictionNames()));
+  app->add_option("--admission", arguments->admission,
+                  "Which new pages are written: policy, all or second_use (default: policy)")
+      ->check(CLI::IsMember(AdmissionNames()));
+  CLI::Option* only = app->add_flag("--policy-only", arguments->policy_only,
+                                    "Run the eviction policy alone, without payloads, beside LRU "
+                                    "and the offline optimum; --capacity may be a list");
+  app->add_option("--seeds", policy.seeds, "Runs of the policy alone, whose mean is reported")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  app->add_option("--live-share", policy.live_share,
+                  "Of --policy-only: live pages over slots (the store: 63/64, or .95 where pages "
+                  "are under 256 KiB)")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 1.0))
+      ->needs(only);
+  app->add_option("--run-pages", policy.run_pages,
+                  "Of --policy-only: slots in a row that are overwritten together (the store: 256 "
+                  "KiB of them)")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20))
+      ->needs(only);
 }
 
 void DeclareEngines(CLI::App* app, RawArguments* arguments) {
@@ -118,6 +157,38 @@ Status ResolveEngines(RawArguments* arguments) {
   return Status::Ok();
 }
 
+Status ResolveCapacity(RawArguments* arguments) {
+  for (const std::string& text : arguments->capacity_texts) {
+    const Result<CapacityChoice> choice = ParseCapacity(text);
+    if (!choice.ok()) {
+      return Status::InvalidArgument("--capacity: " + std::string(choice.status().message()));
+    }
+    arguments->capacities.push_back(*choice);
+  }
+  const size_t count = arguments->capacities.size();
+  if (arguments->policy_only && count == 0) {
+    return Status::InvalidArgument("--policy-only needs a --capacity");
+  }
+  if (!arguments->policy_only && count > 1) {
+    return Status::InvalidArgument("--capacity: a list is for --policy-only");
+  }
+  if (count > 0) arguments->run.capacity = arguments->capacities.front();
+  return Status::Ok();
+}
+
+// What the store is told is what it is compared with.
+void ResolvePolicy(RawArguments* arguments) {
+  RunConfig& run = arguments->run;
+  const auto choose = [&](const char* option, const std::string& value, std::string* name) {
+    if (value.empty()) return;
+    *name = value;
+    run.engine.store_options += std::string(";") + option + "=" + value;
+  };
+  choose("eviction", arguments->eviction, &run.policy.eviction);
+  choose("admission", arguments->admission, &run.policy.admission);
+  run.policy.pages_per_unit = arguments->pages_per_block;
+}
+
 }  // namespace
 
 std::variant<Arguments, ExitCode> ParseArguments(std::vector<std::string> arguments) {
@@ -125,6 +196,7 @@ std::variant<Arguments, ExitCode> ParseArguments(std::vector<std::string> argume
                "lamina-replay");
   RawArguments raw;
   DeclareWhatToReplay(&app, &raw);
+  DeclareCapacity(&app, &raw);
   DeclareEngines(&app, &raw);
   try {
     // CLI11 takes a vector from its back.
@@ -135,10 +207,12 @@ std::variant<Arguments, ExitCode> ParseArguments(std::vector<std::string> argume
   }
   Status status = ResolvePageBytes(&raw);
   if (status.ok()) status = ResolveEngines(&raw);
+  if (status.ok()) status = ResolveCapacity(&raw);
   if (!status.ok()) {
     std::fprintf(stderr, "lamina-replay: %s\n", std::string(status.message()).c_str());
     return ExitCode{kExitUsage};
   }
+  ResolvePolicy(&raw);
   raw.run.replay.drop_page_cache = !raw.page_cache;
   return Arguments(std::move(raw));
 }
@@ -158,6 +232,11 @@ Result<Workload> LoadWorkload(const Arguments& arguments) {
     workload.requests = std::move(*requests);
   }
   if (arguments.page_tokens != 0) workload.page_tokens = arguments.page_tokens;
+  if (workload.page_tokens % arguments.pages_per_block != 0) {
+    return Status::InvalidArgument("--pages-per-block must divide the " +
+                                   std::to_string(workload.page_tokens) + " tokens of a block");
+  }
+  SplitBlocks(arguments.pages_per_block, &workload);
   return workload;
 }
 

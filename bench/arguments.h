@@ -23,6 +23,11 @@ struct Arguments {
   std::string dir;           // empty: a new one
   bool keep = false;
   std::string json;  // a file; may be empty
+  bool policy_only = false;
+  // At least one if policy_only; otherwise at most one, which is also in `run`.
+  std::vector<CapacityChoice> capacities;
+  // Blocks of the workload are so many pages.
+  uint32_t pages_per_block = 1;
   // Its `dir` is left to the program.
   RunConfig run;
 };

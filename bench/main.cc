@@ -28,9 +28,12 @@ extern "C" void HandleStopSignal(int signal_number) {
   std::signal(signal_number, SIG_DFL);
 }
 
-Status WriteJson(const std::string& file, const std::vector<Summary>& summaries) {
+// Does nothing without a file. Of one report an object, of several an array.
+template <typename Report>
+Status WriteJson(const std::string& file, const std::vector<Report>& reports) {
+  if (file.empty()) return Status::Ok();
   nlohmann::json json = nlohmann::json::array();
-  for (const Summary& summary : summaries) json.push_back(ToJson(summary));
+  for (const Report& report : reports) json.push_back(ToJson(report));
   std::ofstream stream(file);
   stream << (json.size() == 1 ? json.front() : json).dump(2) << '\n';
   stream.close();
@@ -43,9 +46,19 @@ int Fail(const Status& status) {
   return status.code() == StatusCode::kInvalidArgument ? kExitUsage : kExitFailure;
 }
 
+int RunPolicy(const Workload& workload, const Arguments& arguments) {
+  const Result<std::vector<PolicyReport>> reports =
+      RunPolicyOnly(workload, arguments.run, arguments.capacities);
+  if (!reports.ok()) return Fail(reports.status());
+  std::fputs(FormatTable(*reports).c_str(), stdout);
+  const Status written = WriteJson(arguments.json, *reports);
+  return written.ok() ? 0 : Fail(written);
+}
+
 int Run(Arguments arguments) {
   const Result<Workload> workload = LoadWorkload(arguments);
   if (!workload.ok()) return Fail(workload.status());
+  if (arguments.policy_only) return RunPolicy(*workload, arguments);
   Result<Workspace> workspace = Workspace::Prepare(arguments.dir, arguments.keep);
   if (!workspace.ok()) return Fail(workspace.status());
   arguments.run.dir = workspace->path();
@@ -58,10 +71,8 @@ int Run(Arguments arguments) {
   // Before the workspace is removed, which can take longer than the run where files are many.
   std::fputs(FormatTable(*summaries).c_str(), stdout);
   std::fflush(stdout);
-  if (!arguments.json.empty()) {
-    const Status written = WriteJson(arguments.json, *summaries);
-    if (!written.ok()) return Fail(written);
-  }
+  const Status written = WriteJson(arguments.json, *summaries);
+  if (!written.ok()) return Fail(written);
   const bool failed = std::any_of(summaries->begin(), summaries->end(),
                                   [](const Summary& s) { return s.wrong_pages > 0 || s.stopped; });
   return failed ? kExitFailure : 0;

@@ -47,13 +47,15 @@ struct Planned {
 
 }  // namespace
 
-CacheResult SimulateLru(std::span<const Request> requests, uint64_t capacity_pages) {
+CacheResult SimulateLru(std::span<const Request> requests, uint64_t capacity_pages,
+                        size_t first_counted) {
   CacheResult result;
   PageNumbers numbers;
   std::list<uint64_t> newest_first;
   std::vector<std::list<uint64_t>::iterator> places;  // end(): not cached
-  for (const Request& request : requests) {
-    const std::vector<uint64_t> pages = numbers.Of(request);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    if (r == first_counted) result = {};
+    const std::vector<uint64_t> pages = numbers.Of(requests[r]);
     places.resize(numbers.count(), newest_first.end());
     result.pages += pages.size();
     size_t leading = 0;
@@ -77,7 +79,8 @@ CacheResult SimulateLru(std::span<const Request> requests, uint64_t capacity_pag
   return result;
 }
 
-CacheResult SimulateOptimum(std::span<const Request> requests, uint64_t capacity_pages) {
+CacheResult SimulateOptimum(std::span<const Request> requests, uint64_t capacity_pages,
+                            size_t first_counted) {
   CacheResult result;
   const NumberedRequests numbered = Number(requests);
   std::set<Planned> plan;
@@ -85,6 +88,7 @@ CacheResult SimulateOptimum(std::span<const Request> requests, uint64_t capacity
   std::vector<bool> cached(numbered.distinct);
   std::vector<uint64_t> entered;
   for (size_t r = 0; r < requests.size(); ++r) {
+    if (r == first_counted) result = {};
     const std::vector<uint64_t>& pages = numbered.pages[r];
     result.pages += pages.size();
     size_t leading = 0;

@@ -24,8 +24,11 @@ struct CacheResult {
   }
 };
 
-CacheResult SimulateLru(std::span<const Request> requests, uint64_t capacity_pages);
-CacheResult SimulateOptimum(std::span<const Request> requests, uint64_t capacity_pages);
+// Both serve all requests from an empty cache on, and count those from `first_counted` on.
+CacheResult SimulateLru(std::span<const Request> requests, uint64_t capacity_pages,
+                        size_t first_counted = 0);
+CacheResult SimulateOptimum(std::span<const Request> requests, uint64_t capacity_pages,
+                            size_t first_counted = 0);
 
 }  // namespace lamina::bench
 

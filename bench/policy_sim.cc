@@ -32,6 +32,7 @@ class PolicySimulator::Store final : public Residents {
 
   void Step(const Request& request);
   void Restart(bool state_lost);
+  void ForgetCounts() { result_ = {}; }
   [[nodiscard]] const PolicySimResult& result() const { return result_; }
   [[nodiscard]] const EvictionPolicy& policy() const { return *policy_; }
 
@@ -78,7 +79,7 @@ class PolicySimulator::Store final : public Residents {
   uint64_t run_left_ = 0;  // slots of the run at the cursor that are taken already
   uint64_t live_ = 0;
   std::vector<Page> pages_;
-  PageNumbers numbers_;  // of blocks
+  PageNumbers numbers_;
   // Of the request at hand, by page of its path.
   std::vector<uint64_t> path_;
   std::vector<RequestPage> asked_;
@@ -123,11 +124,8 @@ void PolicySimulator::Store::Step(const Request& request) {
 }
 
 void PolicySimulator::Store::NumberPages(const Request& request) {
-  path_.clear();
-  for (uint64_t block : numbers_.Of(request))
-    for (uint64_t i = 0; i < options_.pages_per_block; ++i)
-      path_.push_back(block * options_.pages_per_block + i);
-  pages_.resize(numbers_.count() * options_.pages_per_block);
+  path_ = numbers_.Of(request);
+  pages_.resize(numbers_.count());
 }
 
 void PolicySimulator::Store::CountHits() {
@@ -158,7 +156,7 @@ void PolicySimulator::Store::Use() {
     asked_[i].readable = true;
     asked_[i].heat = slots_[slot].heat;
   }
-  policy_->OnRequest({.flat = options_.flat, .pages_per_unit = options_.pages_per_block}, asked_);
+  policy_->OnRequest({.flat = options_.flat, .pages_per_unit = options_.pages_per_unit}, asked_);
   PageHandle child = kNoPage;
   for (size_t i = path_.size(); i-- > 0;) {
     Page& page = pages_[path_[i]];
@@ -266,13 +264,18 @@ PolicySimulator::PolicySimulator(const PolicySimOptions& options)
     : store_(std::make_unique<Store>(options)) {}
 PolicySimulator::~PolicySimulator() = default;
 void PolicySimulator::Step(const Request& request) { store_->Step(request); }
+void PolicySimulator::ForgetCounts() { store_->ForgetCounts(); }
 void PolicySimulator::Restart(bool state_lost) { store_->Restart(state_lost); }
 const PolicySimResult& PolicySimulator::result() const { return store_->result(); }
 const EvictionPolicy& PolicySimulator::policy() const { return store_->policy(); }
 
-PolicySimResult SimulatePolicy(std::span<const Request> requests, const PolicySimOptions& options) {
+PolicySimResult SimulatePolicy(std::span<const Request> requests, const PolicySimOptions& options,
+                               size_t first_counted) {
   PolicySimulator simulator(options);
-  for (const Request& request : requests) simulator.Step(request);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    if (r == first_counted) simulator.ForgetCounts();
+    simulator.Step(requests[r]);
+  }
   return simulator.result();
 }
 

@@ -32,8 +32,8 @@ struct PolicySimOptions {
   double logical_share = 1;
   // The shortest run of slots that the cursor takes: 256 KiB over the page size, at least 1.
   uint32_t run_pages = 1;
-  // Every block of a request becomes so many pages, which make a unit.
-  uint32_t pages_per_block = 1;
+  // Blocks that make a unit of the policy's (RequestShape). A block is a page.
+  uint32_t pages_per_unit = 1;
   enum class Admission : uint8_t { kPolicy, kAll, kSecondUse } admission = Admission::kPolicy;
   // Pages are flat keys.
   bool flat = false;
@@ -62,6 +62,8 @@ class PolicySimulator {
   ~PolicySimulator();
 
   void Step(const Request& request);
+  // Counts from here on.
+  void ForgetCounts();
   // Closes the store and opens it again. `state_lost`: a crash before the policy's first Save; the
   // slots' heats are kept.
   void Restart(bool state_lost);
@@ -74,7 +76,9 @@ class PolicySimulator {
   std::unique_ptr<Store> store_;
 };
 
-PolicySimResult SimulatePolicy(std::span<const Request> requests, const PolicySimOptions& options);
+// Serves all requests and counts those from `first_counted` on.
+PolicySimResult SimulatePolicy(std::span<const Request> requests, const PolicySimOptions& options,
+                               size_t first_counted = 0);
 
 }  // namespace lamina::bench
 

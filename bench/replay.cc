@@ -62,9 +62,7 @@ class Worker {
         return;
       }
       const size_t finished = shared_.finished.fetch_add(1) + 1;
-      if (!shared_.config.progress) continue;
-      const std::unique_lock lock(shared_.progress_mutex, std::try_to_lock);
-      if (lock.owns_lock()) shared_.config.progress(finished);
+      Tell(finished);
     }
   }
 
@@ -74,6 +72,18 @@ class Worker {
   [[nodiscard]] double bench_cpu_seconds() const { return bench_cpu_seconds_; }
 
  private:
+  void Tell(size_t finished) {
+    const ReplayConfig& config = shared_.config;
+    if (config.sample && finished % config.sample_interval == 0) {
+      const CpuTimer timer(&bench_cpu_seconds_);
+      const std::lock_guard lock(shared_.progress_mutex);
+      config.sample();
+    }
+    if (!config.progress) return;
+    const std::unique_lock lock(shared_.progress_mutex, std::try_to_lock);
+    if (lock.owns_lock()) config.progress(finished);
+  }
+
   Status Serve(size_t index) {
     const Request& request = shared_.requests[index];
     index_ = index;

@@ -33,6 +33,10 @@ struct ReplayConfig {
   uint32_t page_tokens = 512;
   // Most bytes of buffers a thread has; a request with more pages is moved in several calls.
   size_t buffer_bytes = size_t{256} << 20;
+  // Called every so many requests, by one thread at a time; may be empty. Its time is not the
+  // engine's.
+  std::function<void()> sample;
+  size_t sample_interval = 100;
   // Called now and then with the requests done, from one thread at a time; may be empty.
   std::function<void(size_t)> progress;
   // Set from outside (a signal) to end the replay early.

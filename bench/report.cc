@@ -26,12 +26,31 @@ struct Row {
 
 std::string Number(double value, int digits) { return fmt::format("{:.{}f}", value, digits); }
 
+// Empty where the figure is not known: a row of which no engine knows anything is left out.
+template <typename T>
+Row BoundedRow(const char* name, std::optional<T> BoundedFigures::*figure, double unit,
+               int digits) {
+  return {name, [=](const Summary& s) {
+            const std::optional<T>& value = s.bounded.*figure;
+            return value ? Number(static_cast<double>(*value) / unit, digits) : std::string();
+          }};
+}
+
+std::string HitsLost(const Summary& s) {
+  const std::optional<double>& policy = s.bounded.policy_hit_rate;
+  return policy && *policy > 0 ? Number((1 - s.hit_rate / *policy) * 100, 2) : std::string();
+}
+
 const std::vector<Row>& Rows() {
   static const std::vector<Row> rows = {
       {"requests", [](const Summary& s) { return std::to_string(s.requests); }},
       {"pages", [](const Summary& s) { return std::to_string(s.pages_total); }},
       {"pages hit", [](const Summary& s) { return std::to_string(s.pages_hit); }},
       {"hit rate", [](const Summary& s) { return Number(s.hit_rate, 4); }},
+      BoundedRow("LRU hit rate", &BoundedFigures::lru_hit_rate, 1, 4),
+      BoundedRow("optimum hit rate", &BoundedFigures::opt_hit_rate, 1, 4),
+      BoundedRow("policy hit rate", &BoundedFigures::policy_hit_rate, 1, 4),
+      {"hits lost %", HitsLost},
       {"pages rejected", [](const Summary& s) { return std::to_string(s.pages_rejected); }},
       {"wrong pages",
        [](const Summary& s) {
@@ -52,6 +71,14 @@ const std::vector<Row>& Rows() {
        [](const Summary& s) {
          return s.write_amplification ? Number(*s.write_amplification, 3) : "unknown";
        }},
+      BoundedRow("capacity MB", &BoundedFigures::capacity_bytes, kMega, 1),
+      BoundedRow("peak disk MB", &BoundedFigures::physical_bytes_peak, kMega, 1),
+      BoundedRow("tensor write amp.", &BoundedFigures::tensor_write_amplification, 1, 3),
+      BoundedRow("disk / not condemned", &BoundedFigures::physical_over_not_condemned, 1, 3),
+      BoundedRow("disk / readable", &BoundedFigures::physical_over_readable, 1, 3),
+      BoundedRow("restored in runs", &BoundedFigures::restored_in_runs_share, 1, 3),
+      BoundedRow("condemned hits", &BoundedFigures::condemned_hits, 1, 0),
+      BoundedRow("stranded pages", &BoundedFigures::stranded_pages, 1, 0),
       {"TTFT ms mean *", [](const Summary& s) { return Number(s.ttft_ms_mean, 1); }},
       {"TTFT ms p99 *", [](const Summary& s) { return Number(s.ttft_ms_p99, 1); }},
       {"open ms", [](const Summary& s) { return Number(s.open_ms, 1); }},
@@ -173,6 +200,7 @@ nlohmann::json ToJson(const Summary& summary) {
       {"stopped", summary.stopped},
   };
   if (summary.write_amplification) json["write_amplification"] = *summary.write_amplification;
+  AddToJson(summary.bounded, &json);
   const std::vector<double>& targets = summary.conditions.stage_hit_rates;
   for (size_t i = 0; i < targets.size() && i < summary.stages.size(); ++i) {
     const StageCounts& stage = summary.stages[i];
@@ -194,9 +222,14 @@ std::string FormatTable(std::span<const Summary> summaries) {
   for (const Summary& s : summaries) table += fmt::format("{:>12}", s.conditions.engine);
   table += "\n";
   for (const Row& row : Rows()) {
-    table += fmt::format("{:<22}", row.name);
-    for (const Summary& s : summaries) table += fmt::format("{:>12}", row.value(s));
-    table += "\n";
+    std::string line = fmt::format("{:<22}", row.name);
+    bool known = false;
+    for (const Summary& s : summaries) {
+      const std::string value = row.value(s);
+      known = known || !value.empty();
+      line += fmt::format("{:>12}", value.empty() ? "-" : value);
+    }
+    if (known) table += line + "\n";
   }
   const auto raw = std::find_if(summaries.begin(), summaries.end(),
                                 [](const Summary& s) { return s.conditions.engine == "raw"; });

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/bounded.h"
 #include "bench/replay.h"
 #include "bench/workloads.h"
 
@@ -53,6 +54,7 @@ struct Summary {
   double wall_s = 0;
   bool stopped = false;
   std::vector<StageCounts> stages;
+  BoundedFigures bounded;
   std::string engine_stats;  // JSON of the engine's own; may be empty
 };
 

@@ -19,6 +19,7 @@ namespace {
 
 constexpr double kProgressSeconds = 0.2;
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+constexpr std::string_view kStoreName = "lamina";
 
 // One line on stderr that is written over and over.
 class ProgressLine {
@@ -68,6 +69,30 @@ Status CheckFreeSpace(const RunConfig& config, uint64_t pages) {
                   config.dir, static_cast<double>(*free) / kGiB));
 }
 
+// The requests of a run, and those before them, which may have filled what is there already.
+struct Requests {
+  std::span<const Request> replayed;
+  std::span<const Request> with_skipped;
+  size_t skipped = 0;
+};
+
+Result<Requests> RequestsOf(const Workload& workload, const RunConfig& config) {
+  const std::span<const Request> all = workload.requests;
+  if (config.skip >= all.size()) {
+    return Status::InvalidArgument(
+        fmt::format("cannot skip {} of {} requests", config.skip, all.size()));
+  }
+  const size_t rest = all.size() - config.skip;
+  const size_t count = config.limit == 0 ? rest : std::min(config.limit, rest);
+  return Requests{all.subspan(config.skip, count), all.first(config.skip + count), config.skip};
+}
+
+// A run of the lamina engine within a capacity.
+struct BoundedRun {
+  CapacityPlan plan;
+  Yardsticks yardsticks;
+};
+
 Result<Summary> RunEngine(const std::string& name, const std::string& dir, const Workload& workload,
                           std::span<const Request> requests, const RunConfig& config) {
   Status status = MakeDirectory(dir);
@@ -80,6 +105,11 @@ Result<Summary> RunEngine(const std::string& name, const std::string& dir, const
   if (config.show_progress) {
     progress.emplace(name, requests.size());
     replay_config.progress = [&progress](size_t finished) { progress->Show(finished); };
+  }
+  uint64_t peak_bytes = 0;
+  const bool is_store = name == kStoreName;
+  if (is_store) {
+    replay_config.sample = [&] { peak_bytes = std::max(peak_bytes, DiskBytes(dir)); };
   }
 
   const double start = NowSeconds();
@@ -104,27 +134,77 @@ Result<Summary> RunEngine(const std::string& name, const std::string& dir, const
   summary.open_ms = open_seconds * 1e3;
   summary.disk_bytes = DiskBytes(dir);
   summary.engine_stats = (*engine)->StatsJson();
+  if (is_store) {
+    summary.bounded.physical_bytes_peak = std::max(peak_bytes, summary.disk_bytes);
+    ReadStoreFigures(summary.engine_stats, &summary.bounded);
+  }
   return summary;
+}
+
+// Tells the lamina engine its capacity, and finds out what that is compared with.
+Result<BoundedRun> Bound(const Requests& requests, bool is_new, RunConfig* config) {
+  const std::vector<std::string>& engines = config->engines;
+  if (std::find(engines.begin(), engines.end(), kStoreName) == engines.end()) {
+    return Status::InvalidArgument("--capacity: only the lamina engine has one");
+  }
+  const Result<CapacityPlan> plan = PlanCapacity(
+      config->capacity, CountDistinctPages(requests.with_skipped), config->engine.page_bytes);
+  if (!plan.ok()) return plan.status();
+  config->engine.store_options += fmt::format(";capacity_bytes={}", plan->capacity_bytes);
+  BoundedRun run{*plan, {}};
+  // A directory with something in it got that from the requests skipped.
+  run.yardsticks = is_new ? ComputeYardsticks(requests.replayed, 0, plan->slots, config->policy)
+                          : ComputeYardsticks(requests.with_skipped, requests.skipped, plan->slots,
+                                              config->policy);
+  return run;
+}
+
+void AddBoundedRun(const BoundedRun& run, Summary* summary) {
+  summary->bounded.slots = run.plan.slots;
+  summary->bounded.capacity_bytes = run.plan.capacity_bytes;
+  summary->bounded.lru_hit_rate = run.yardsticks.lru_hit_rate;
+  summary->bounded.opt_hit_rate = run.yardsticks.opt_hit_rate;
+  summary->bounded.policy_hit_rate = run.yardsticks.policy_hit_rate;
 }
 
 }  // namespace
 
-Result<std::vector<Summary>> RunWorkload(const Workload& workload, const RunConfig& config) {
-  const std::span<const Request> all = workload.requests;
-  if (config.skip >= all.size()) {
-    return Status::InvalidArgument(
-        fmt::format("cannot skip {} of {} requests", config.skip, all.size()));
+Result<std::vector<PolicyReport>> RunPolicyOnly(const Workload& workload, const RunConfig& config,
+                                                std::span<const CapacityChoice> capacities) {
+  const Result<Requests> requests = RequestsOf(workload, config);
+  if (!requests.ok()) return requests.status();
+  PolicyReport report{.workload = workload.name, .choice = config.policy, .yardsticks = {}};
+  report.requests = requests->replayed.size();
+  for (const Request& request : requests->replayed) report.pages_total += request.blocks.size();
+  report.distinct_pages = CountDistinctPages(requests->with_skipped);
+  std::vector<PolicyReport> reports;
+  for (const CapacityChoice& capacity : capacities) {
+    const Result<CapacityPlan> plan =
+        PlanCapacity(capacity, report.distinct_pages, config.engine.page_bytes);
+    if (!plan.ok()) return plan.status();
+    report.capacity_percent =
+        100 * static_cast<double>(plan->slots) / static_cast<double>(report.distinct_pages);
+    report.yardsticks =
+        ComputeYardsticks(requests->with_skipped, requests->skipped, plan->slots, config.policy);
+    reports.push_back(report);
   }
-  const std::span<const Request> rest = all.subspan(config.skip);
-  const std::span<const Request> requests =
-      config.limit == 0 ? rest : rest.first(std::min(config.limit, rest.size()));
+  return reports;
+}
 
-  // What is there already holds the skipped requests' pages, if any; CheckFreeSpace subtracts it.
+Result<std::vector<Summary>> RunWorkload(const Workload& workload, const RunConfig& asked) {
+  RunConfig config = asked;
+  const Result<Requests> requests = RequestsOf(workload, config);
+  if (!requests.ok()) return requests.status();
   const Result<bool> is_new = IsEmptyDirectory(config.dir);
   if (!is_new.ok()) return is_new.status();
-  const size_t first = *is_new ? config.skip : 0;
-  const size_t pages =
-      CountDistinctPages(all.subspan(first, config.skip + requests.size() - first));
+  std::optional<BoundedRun> bounded;
+  if (config.capacity.given()) {
+    const Result<BoundedRun> run = Bound(*requests, *is_new, &config);
+    if (!run.ok()) return run.status();
+    bounded = *run;
+  }
+  // What is there already holds the skipped requests' pages, if any; CheckFreeSpace subtracts it.
+  const size_t pages = CountDistinctPages(*is_new ? requests->replayed : requests->with_skipped);
   Status status = CheckFreeSpace(config, pages);
   if (!status.ok()) return status;
 
@@ -132,11 +212,12 @@ Result<std::vector<Summary>> RunWorkload(const Workload& workload, const RunConf
   for (const std::string& engine : config.engines) {
     const bool alone = config.engines.size() == 1;
     const std::string dir = alone ? config.dir : config.dir + "/" + engine;
-    Result<Summary> summary = RunEngine(engine, dir, workload, requests, config);
+    Result<Summary> summary = RunEngine(engine, dir, workload, requests->replayed, config);
     if (!summary.ok()) {
       return Status(summary.status().code(),
                     engine + ": " + std::string(summary.status().message()));
     }
+    if (bounded && engine == kStoreName) AddBoundedRun(*bounded, &*summary);
     summaries.push_back(std::move(*summary));
     if (summaries.back().stopped) break;
   }

@@ -4,11 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/capacity.h"
 #include "bench/engine.h"
+#include "bench/policy_yardsticks.h"
 #include "bench/replay.h"
 #include "bench/report.h"
 #include "bench/workloads.h"
@@ -20,6 +23,11 @@ struct RunConfig {
   // The engines' `dir` is not used.
   EngineConfig engine;
   ReplayConfig replay;
+  // Of the lamina engine, which gets it as an option; the other engines have none.
+  CapacityChoice capacity;
+  // The policy that a bounded store is compared with. It is the store's own only if the store is
+  // told so in its options.
+  PolicyChoice policy;
   // Requests [skip, skip + limit) of the workload; a limit of 0 is all the rest.
   size_t skip = 0;
   size_t limit = 0;
@@ -28,6 +36,10 @@ struct RunConfig {
   // Progress goes to stderr.
   bool show_progress = false;
 };
+
+// The policy alone, at each of the capacities, without an engine.
+Result<std::vector<PolicyReport>> RunPolicyOnly(const Workload& workload, const RunConfig& config,
+                                                std::span<const CapacityChoice> capacities);
 
 // One summary an engine, in the order of the engines. When an engine finds pages wrong it says so
 // on stderr, and the run goes on. Errors: too little space on the file system, an engine's.

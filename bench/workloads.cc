@@ -14,6 +14,18 @@ Result<Workload> MakeWorkload(std::string_view name, size_t count, uint64_t seed
                                  "\" (known: conversation, staged)");
 }
 
+void SplitBlocks(uint32_t pages, Workload* workload) {
+  if (pages == 1) return;
+  workload->page_tokens /= pages;
+  for (Request& request : workload->requests) {
+    std::vector<uint64_t> blocks;
+    blocks.reserve(request.blocks.size() * pages);
+    for (const uint64_t block : request.blocks)
+      for (uint64_t i = 0; i < pages; ++i) blocks.push_back(Mix(block) + i);
+    request.blocks = std::move(blocks);
+  }
+}
+
 std::vector<size_t> UnboundedHits(std::span<const Request> requests) {
   std::unordered_set<PageName, PageNameHash> stored;
   std::vector<size_t> hits;

@@ -42,6 +42,9 @@ Workload MakeStaged(size_t count, uint64_t seed);
 // default: 1,000 requests, 700 staged ones.
 Result<Workload> MakeWorkload(std::string_view name, size_t count, uint64_t seed);
 
+// Makes `pages` pages of each block (at least 1); the workload's page_tokens must be a multiple.
+void SplitBlocks(uint32_t pages, Workload* workload);
+
 // What a store without a bound would answer: the leading pages of each request that an earlier
 // request had.
 std::vector<size_t> UnboundedHits(std::span<const Request> requests);

@@ -88,6 +88,27 @@ TEST_CASE("engines are named by list, by repetition, or all at once") {
   CHECK(Parse({"--engine", "all"}).run.engines == EngineNames());
 }
 
+TEST_CASE("a capacity, its policy and its list reach their places") {
+  const Arguments one = Parse({"--capacity", "5%", "--eviction", "lru", "--admission", "all",
+                               "--options", "io=threads", "--pages-per-block", "8"});
+  CHECK(!one.policy_only);
+  CHECK(one.run.capacity.percent == 5);
+  CHECK(one.run.policy.eviction == "lru");
+  CHECK(one.run.policy.admission == "all");
+  CHECK(one.run.policy.pages_per_unit == 8);
+  CHECK(one.run.engine.store_options == "io=threads;eviction=lru;admission=all");
+  const Arguments list = Parse({"--policy-only", "--capacity", "1%,2M", "--capacity", "5%",
+                                "--seeds", "7", "--live-share", ".95", "--run-pages", "4"});
+  CHECK(list.policy_only);
+  REQUIRE(list.capacities.size() == 3);
+  CHECK(list.capacities[1].bytes == 2 << 20);
+  CHECK(list.run.policy.eviction == "prhd");
+  CHECK(list.run.policy.seeds == 7);
+  CHECK(list.run.policy.live_share == .95);
+  CHECK(list.run.policy.run_pages == 4);
+  CHECK(list.run.engine.store_options.empty());
+}
+
 TEST_CASE("wrong usage ends with 2 and help with 0") {
   const std::vector<std::vector<std::string>> wrong = {
       {"--engine", "tape"},
@@ -100,6 +121,14 @@ TEST_CASE("wrong usage ends with 2 and help with 0") {
       WithFile({"--limit", "-1"}),
       WithFile({"--prefill-tokens-per-s", "0"}),
       WithFile({"--trace", "t", "--workload", "staged"}),
+      {"--policy-only"},
+      {"--capacity", "1%,2%"},
+      {"--capacity", "0"},
+      {"--capacity", "5%", "--eviction", "fifo"},
+      {"--capacity", "5%", "--admission", "none"},
+      {"--capacity", "5%", "--run-pages", "4"},
+      {"--policy-only", "--capacity", "5%", "--seeds", "0"},
+      WithFile({"--pages-per-block", "0"}),
       WithFile({"--unknown"}),
       WithFile({"stray"})};
   for (const std::vector<std::string>& arguments : wrong) {
@@ -111,6 +140,18 @@ TEST_CASE("wrong usage ends with 2 and help with 0") {
   const auto help = ParseArguments({"--help"});
   REQUIRE(std::holds_alternative<ExitCode>(help));
   CHECK(std::get<ExitCode>(help).value == 0);
+}
+
+TEST_CASE("blocks become as many pages as was asked for, if those are whole tokens") {
+  Arguments arguments = Parse(WithFile({"--requests", "20", "--pages-per-block", "8"}));
+  const Result<Workload> split = LoadWorkload(arguments);
+  arguments.pages_per_block = 1;
+  const Result<Workload> whole = LoadWorkload(arguments);
+  REQUIRE((split.ok() && whole.ok()));
+  CHECK(split->page_tokens == 64);
+  CHECK(CountDistinctPages(split->requests) == 8 * CountDistinctPages(whole->requests));
+  arguments.pages_per_block = 3;
+  CHECK(LoadWorkload(arguments).status().code() == StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("a workload has the length that was asked for, and a trace's errors are handed on") {
