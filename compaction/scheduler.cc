@@ -134,6 +134,7 @@ Status Scheduler::WaitForRoom(WorkClass work, const std::function<bool()>& has_r
   if (has_room()) return Status::Ok();
   const Clock::time_point start = Clock::now();
   ++stalls_;
+  ++StateOf(work).stats.stalls;
   const Counted waiting(&waiting_);
   const Counted stalled(&stalled_now_);
   bool room = false;

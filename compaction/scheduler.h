@@ -120,6 +120,7 @@ class Scheduler {
     uint64_t steps = 0;
     uint64_t preemptions = 0;  // a begun task made way for a more urgent one
     uint64_t busy_us = 0;      // in steps
+    uint64_t stalls = 0;       // of writers that waited for this class
   };
   struct Stats {
     std::array<ClassStats, kWorkClasses> classes;

@@ -77,6 +77,7 @@ void Store::Impl::InstallView(const std::function<void(View*)>& change) noexcept
   auto next = std::make_shared<View>(*view_);
   change(next.get());
   frozen_memtables_.store(next->frozen.size(), std::memory_order_release);
+  level_zero_runs_.store(next->tree->level(0).runs.size(), std::memory_order_release);
   view_ = std::move(next);
 }
 
@@ -104,6 +105,7 @@ bool Store::Impl::ActiveIsFull() const noexcept {
 
 Status Store::Impl::MakeMemtableRoom() noexcept {
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
+  LAMINA_RETURN_IF_ERROR(WaitForLevelZero(deadline));
   const auto has_room = [&] {
     return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables;
   };

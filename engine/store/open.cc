@@ -349,6 +349,7 @@ Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
   for (std::string& problem : tables_->problems()) recovery_notes_.push_back(std::move(problem));
   {
     std::lock_guard lock(view_mutex_);
+    level_zero_runs_ = view->tree->level(0).runs.size();
     view_ = std::move(view);
   }
   const uint64_t slots = log_->memory_bytes();

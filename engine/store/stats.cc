@@ -200,8 +200,12 @@ std::string Store::Impl::StatsJson() noexcept {
   json.Key("stalls").BeginObject();
   json.Field("count", background.stalls)
       .Field("timeouts", background.stall_timeouts)
-      .Field("us", background.stall_us)
-      .End();
+      .Field("us", background.stall_us);
+  for (const WorkClass work : {WorkClass::kFlush, WorkClass::kCompaction}) {
+    json.Field(std::string("for_") + WorkClassName(work),
+               background.classes[static_cast<size_t>(work)].stalls);
+  }
+  json.End();
   json.Key("memory").BeginObject();
   json.Field("slots", log_->memory_bytes())
       .Field("filters_and_top_indexes", tables_->memory_bytes())

@@ -220,7 +220,8 @@ class Store::Impl final : private SegmentSource {
   Status PrepareCheckpoint(CheckpointPlan* plan) noexcept;
   Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
-  // Freezes the active memtable when it is full; waits, bounded, when too many are frozen.
+  // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level 0
+  // has too many runs.
   Status MakeMemtableRoom() noexcept;
   void FreezeActive() noexcept;  // under publish_mutex_
   [[nodiscard]] std::shared_ptr<Memtable> NewMemtable() const noexcept;
@@ -232,6 +233,9 @@ class Store::Impl final : private SegmentSource {
   void RetryHalted() noexcept;
   [[nodiscard]] std::unique_ptr<BackgroundTask> NextCheckpoint() noexcept;
   void RunTimer() noexcept;
+
+  // ---- level_zero.cc
+  Status WaitForLevelZero(Scheduler::Clock::time_point deadline) noexcept;
 
   // ---- stats.cc
   void WriteRoots(JsonWriter& json) noexcept;
@@ -315,7 +319,9 @@ class Store::Impl final : private SegmentSource {
   std::shared_ptr<const View> view_;
   Shape shape_;
 
+  // Of the view.
   std::atomic<uint64_t> frozen_memtables_{0};
+  std::atomic<uint64_t> level_zero_runs_{0};
   std::atomic<bool> flush_wanted_{false};
   std::atomic<bool> dirty_{false};  // something to checkpoint
   std::atomic<uint64_t> bytes_since_checkpoint_{0};

@@ -414,6 +414,8 @@ TEST_CASE("a stall is bounded, and counted") {
   CHECK(status.code() == StatusCode::kTimedOut);
   CHECK_THAT(std::string(status.message()), Catch::Contains("flush"));
   CHECK(scheduler.stats().stalls == 1);
+  CHECK(scheduler.stats().classes[static_cast<size_t>(WorkClass::kFlush)].stalls == 1);
+  CHECK(scheduler.stats().classes[static_cast<size_t>(WorkClass::kCompaction)].stalls == 0);
   CHECK(scheduler.stats().stall_timeouts == 1);
 }
 
