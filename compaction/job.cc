@@ -60,6 +60,14 @@ void MergeJob::OpenInputs() noexcept {
       ++stats_.damaged_blocks;
       CountDamage(damage);
     };
+    if (options_.give_up) {
+      how.table.give_up = [this](const Table& table, const Status& why) {
+        return options_.give_up(table.number(), why);
+      };
+      how.give_up = [this](const TableMeta& table, const Status& why) {
+        return options_.give_up(table.number, why);
+      };
+    }
     how.on_table = [this, level = input.run->level](const TableMeta& table) {
       CountTable(level, table);
     };

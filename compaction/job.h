@@ -10,8 +10,9 @@
 // the newest is kept.
 //
 // A damaged block of an input is skipped, counted and reported, and the rest goes on; a table that
-// cannot be opened for damage likewise. An input that cannot be *read* (kIoError) ends the job:
-// the entries are still there, and a later attempt may get them.
+// cannot be opened for damage likewise. An input that cannot be *read* (kIoError) ends the job,
+// since the entries are still there and a later attempt may get them, until its owner gives it up:
+// then it counts as damaged.
 //
 // Work is done in bounded steps, so that more urgent work comes between them. Outputs are
 // complete, synced files when Step says that it is done; until Commit they are the job's, and its
@@ -68,6 +69,9 @@ struct MergeJobOptions {
   std::function<void(size_t bytes)> before_write;
   // Called for each damaged block or table.
   std::function<void(const Status&)> on_damage;
+  // Asked for a table that, or a block of which, cannot be read: whether it is to count as damaged
+  // from now on. If empty, never.
+  std::function<bool(TableNumber table, const Status& why)> give_up;
 };
 
 struct MergeJobStats {

@@ -49,7 +49,9 @@ void RunIterator::OpenTable() noexcept {
       current_ = (*table)->NewIterator(options_.table);
       return;
     }
-    if (table.status().code() != StatusCode::kCorruption || !options_.on_lost_table) {
+    const bool damaged = table.status().code() == StatusCode::kCorruption ||
+                         (options_.give_up && options_.give_up(tables_[at_], table.status()));
+    if (!damaged || !options_.on_lost_table) {
       status_ = table.status();
       at_ = tables_.size();
       return;

@@ -28,6 +28,9 @@ class RunIterator final : public EntryIterator {
     // Called for a table that cannot be opened because it is damaged; the walk goes on behind it.
     // If empty, such a table ends the walk. (Damaged blocks: table.on_damage.)
     std::function<void(const TableMeta&, const Status&)> on_lost_table;
+    // Asked for a table that cannot be opened for another reason: true makes it a damaged one. If
+    // empty or false, it ends the walk. (Blocks that cannot be read: table.give_up.)
+    std::function<bool(const TableMeta&, const Status&)> give_up;
   };
   // `tables` must be ascending without overlap, and outlive the iterator.
   RunIterator(std::span<const TableMeta> tables, Options options) noexcept;

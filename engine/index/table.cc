@@ -167,6 +167,12 @@ Status Table::BlockCorruption(BlockKind kind, uint64_t offset, const Status& why
                          {"structure", "well-formed entries", std::string(why.message())});
 }
 
+Status Table::UnreadableBlock(uint64_t offset, const Status& why) const noexcept {
+  if (counters_ != nullptr) IndexCounters::Add(counters_->corrupt_blocks, 1);
+  return TableCorruption(path(), BlockKind::kData, offset, kTableBlockBytes,
+                         {"sectors", "to be readable", std::string(why.message())});
+}
+
 Status Table::VerifyBlock(uint64_t offset,
                           std::span<const std::byte, kTableBlockBytes> block) const noexcept {
   const bool data = offset < footer_.data_blocks * kTableBlockBytes;

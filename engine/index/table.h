@@ -23,12 +23,17 @@
 
 namespace lamina {
 
+class Table;
+
 struct TableIterateOptions {
   // Bytes read per request; whole blocks. 0 reads single blocks through the cache (scans of a few
   // entries); larger values read past the cache (flush, compaction, whole-table walks).
   size_t readahead_bytes = size_t{256} << 10;
   // Called for each damaged block, which is then skipped. If empty, damage ends the walk.
   std::function<void(const Status& damage)> on_damage = {};
+  // Asked when a block cannot be read, not even by itself: true makes it a damaged block. If empty
+  // or false the error ends the walk, since a later one may get the block.
+  std::function<bool(const Table& table, const Status& why)> give_up = {};
 };
 
 // Immutable and thread-safe. Every block is verified against its checksum when it is read.
@@ -105,6 +110,7 @@ class Table : public std::enable_shared_from_this<Table> {
                      std::vector<FoundEntry>* found, uint32_t* page, bool* past) const noexcept;
   [[nodiscard]] Status BlockCorruption(BlockKind kind, uint64_t offset,
                                        const Status& why) const noexcept;
+  [[nodiscard]] Status UnreadableBlock(uint64_t offset, const Status& why) const noexcept;
   [[nodiscard]] uint64_t IndexBlockOffset(uint64_t index_block) const noexcept {
     return (footer_.data_blocks + index_block) * kTableBlockBytes;
   }

@@ -103,8 +103,12 @@ class TableIterator final : public EntryIterator {
         read = table_->BlockCorruption(BlockKind::kData, block * kTableBlockBytes,
                                        Status::Corruption(cursor_.error()));
       } else if (read.code() != StatusCode::kCorruption) {
-        status_ = read;  // what cannot be read now may be whole: it is not skipped
-        return false;
+        // What cannot be read now may be whole: it is not skipped unasked.
+        if (!options_.give_up || !options_.give_up(*table_, read)) {
+          status_ = read;
+          return false;
+        }
+        read = table_->UnreadableBlock(block * kTableBlockBytes, read);
       }
       if (!Damaged(read)) return false;
     }
@@ -143,12 +147,24 @@ class TableIterator final : public EntryIterator {
     return bytes;
   }
 
+  // Where a request of several blocks fails, each of them is read by itself: a bad sector costs no
+  // more than its own block.
   Status FillBuffer(uint64_t block) noexcept {
     if (buffer_ == nullptr) buffer_ = NewAlignedBytes(readahead_blocks_ * kTableBlockBytes);
-    const uint64_t count = std::min(readahead_blocks_, table_->footer_.data_blocks - block);
+    const uint64_t ahead = block < singly_end_ ? 1 : readahead_blocks_;
+    uint64_t count = std::min(ahead, table_->footer_.data_blocks - block);
     buffered_begin_ = buffered_end_ = 0;
-    LAMINA_RETURN_IF_ERROR(table_->file_->Read(block * kTableBlockBytes,
-                                               std::span(buffer_.get(), count * kTableBlockBytes)));
+    const auto read = [&] {
+      return table_->file_->Read(block * kTableBlockBytes,
+                                 std::span(buffer_.get(), count * kTableBlockBytes));
+    };
+    Status status = read();
+    if (!status.ok() && count > 1) {
+      singly_end_ = block + count;
+      count = 1;
+      status = read();
+    }
+    LAMINA_RETURN_IF_ERROR(status);
     CountReads(count);
     buffered_begin_ = block;
     buffered_end_ = block + count;
@@ -167,6 +183,7 @@ class TableIterator final : public EntryIterator {
   AlignedBytes buffer_;
   uint64_t buffered_begin_ = 0;
   uint64_t buffered_end_ = 0;
+  uint64_t singly_end_ = 0;  // blocks below are read one by one
   uint64_t block_ = 0;
   DataBlockCursor cursor_;
   bool at_block_start_ = true;

@@ -103,7 +103,17 @@ MergeJobOptions Store::Impl::MergeOptions(const Job& job) noexcept {
     orphan_walk_owed_ = walk_orphans_ = true;
     scheduler_->Wake(WorkClass::kVerify);
   };
+  options.give_up = [this](TableNumber table, const Status& why) {
+    return GiveUpReading(table, why);
+  };
   return options;
+}
+
+bool Store::Impl::GiveUpReading(TableNumber table, const Status& why) noexcept {
+  if (why.code() != StatusCode::kIoError) return false;
+  if (!read_tries_.GiveUp(*fs_, table, TablePath(directory_, table))) return false;
+  StoreCounters::Add(counters_.index_given_up, 1);
+  return true;
 }
 
 Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept {
@@ -122,6 +132,7 @@ Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) n
   if (job.kind == Job::Kind::kMove) return Status::Ok();
   for (const JobInput& input : job.inputs) {
     for (const TableMeta& table : input.tables()) {
+      read_tries_.Forget(table.number);
       const Status removed = tables_->Remove(table.number);
       if (!removed.ok()) NoteBackgroundError(removed);
     }

@@ -32,6 +32,7 @@ struct StoreCounters {
   Counter reread_successes{0};   // of these, second reads that were right
   Counter unproven_verified{0};  // pages of the journal's tail whose payload was found right
   Counter index_damage{0};       // blocks or tables of the index that did not verify
+  Counter index_given_up{0};     // of these, such as could not be read
   Counter guard_mismatches{0};   // two paths with one fingerprint
 
   // Pages given to puts, by outcome.

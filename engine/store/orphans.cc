@@ -58,7 +58,9 @@ class OrphanTask final : public BackgroundTask {
       if (!opened.ok()) {
         // What it names is not known now, or has moved to a table that is not in the view: another
         // walk will know.
-        if (opened.status().code() != StatusCode::kCorruption) return opened.status();
+        if (opened.status().code() != StatusCode::kCorruption &&
+            !store_.GiveUpReading(meta.number, opened.status()))
+          return opened.status();
         if (store_.CurrentView()->tree != view_->tree)
           return Status::Busy("orphan walk: the index changed around a damaged table");
         return Status::Ok();
@@ -73,6 +75,9 @@ class OrphanTask final : public BackgroundTask {
     how.on_damage = [&](const Status& damage) {
       StoreCounters::Add(store_.counters_.index_damage, 1);
       store_.NoteBackgroundError(damage);
+    };
+    how.give_up = [&](const Table& table, const Status& why) {
+      return store_.GiveUpReading(table.number(), why);
     };
     return how;
   }

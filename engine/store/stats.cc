@@ -54,6 +54,7 @@ constexpr NamedCounter kUpkeepCounters[] = {
     {"bytes_moved", &StoreCounters::bytes_moved},
     {"segments_retired", &StoreCounters::segments_retired},
     {"index_damage", &StoreCounters::index_damage},
+    {"index_given_up", &StoreCounters::index_given_up},
     {"guard_mismatches", &StoreCounters::guard_mismatches},
     {"compactions", &StoreCounters::compactions},
     {"compaction_moves", &StoreCounters::compaction_moves},

@@ -45,6 +45,7 @@
 #include "engine/store/counters.h"
 #include "engine/store/manifest.h"
 #include "engine/store/path.h"
+#include "engine/store/read_tries.h"
 #include "engine/store/root_table.h"
 #include "engine/store/view.h"
 #include "tensorlog/journal_reader.h"
@@ -256,6 +257,8 @@ class Store::Impl final : private SegmentSource {
   void CountJob(const Job& job, const MergeJobStats& stats) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
+  // Whether a table that cannot be read, in whole or in part, counts as damaged from now on.
+  bool GiveUpReading(TableNumber table, const Status& why) noexcept;
   std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
 
   // ---- SegmentSource
@@ -292,6 +295,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<QueuePool> queues_;
   std::unique_ptr<BlockCache> cache_;
   std::unique_ptr<OpenTables> tables_;
+  ReadTries read_tries_;
   std::unique_ptr<TensorLog> log_;
   std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;

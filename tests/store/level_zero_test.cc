@@ -1,60 +1,10 @@
 // Level 0 stays bounded whatever becomes of compaction.
 #include <catch2/catch.hpp>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/quiet_store.h"
 
 namespace lamina::testing {
 namespace {
-
-constexpr size_t kPage = 4096;
-
-// Everything runs on this thread; compaction within puts that wait for it.
-class QuietStore {
- public:
-  explicit QuietStore(const std::string& options) {
-    auto parsed = Options::Parse(
-        "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;checkpoint_seconds=0;" + options);
-    REQUIRE(parsed.ok());
-    options_ = *parsed;
-    Reopen();
-  }
-
-  void Reopen() {
-    store_.reset();
-    StoreEnvironment environment;
-    environment.file_system = disk_.Restart();
-    environment.seed = kSeed;
-    environment.background_threads = 0;
-    auto impl = Store::Impl::Open("/store", options_, std::move(environment));
-    REQUIRE(impl.ok());
-    store_ = std::make_unique<Store>(std::move(*impl));
-    path_ = MakePath(*store_, "model", Tokens(0, 200));
-  }
-
-  // One page and a flush of it, as a checkpoint that is due by time makes one of whatever there is.
-  bool PutAndFlush(size_t page) {
-    const bool stored = CountOk(PutPages(*store_, path_, page, 1, kPage)) == 1;
-    REQUIRE(store_->Flush().ok());
-    return stored;
-  }
-  bool Reads(size_t pages) {
-    const GetOutcome got = GetPages(*store_, path_, 0, pages, kPage);
-    return CountOk(got.states) == pages && got.wrong == 0;
-  }
-  size_t LevelZeroRuns() { return store_->impl()->CurrentView()->tree->level(0).runs.size(); }
-  Scheduler& scheduler() { return store_->impl()->scheduler(); }
-  SimulatedDisk& disk() { return disk_; }
-  std::string Stats() { return store_->StatsJson(); }
-
- private:
-  static constexpr uint64_t kSeed = 3;
-  SimulatedDisk disk_{kSeed};
-  Options options_;
-  std::unique_ptr<Store> store_;
-  TestPath path_;
-};
 
 TEST_CASE("while compaction is behind puts are refused and level 0 stays within its bound") {
   const auto [ratio, most] = GENERATE(std::pair(2, size_t{12}), std::pair(10, size_t{20}));

@@ -1,0 +1,39 @@
+// When a table that cannot be read is given up.
+//
+// A sector that the device cannot read stays that way more often than not. The merge that needs it
+// would be tried for ever, and with it all compaction; so after some tries what cannot be read is
+// damage: it is left out, and its pages are misses. But a whole device that fails for a while (a
+// path that is down, a controller that resets) must not cost the index: a table is given up only
+// while other parts of its file can be read, as is not the case then, nor when there are no file
+// descriptors left.
+#ifndef LAMINA_ENGINE_STORE_READ_TRIES_H_
+#define LAMINA_ENGINE_STORE_READ_TRIES_H_
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "engine/io/file_system.h"
+
+namespace lamina {
+
+// Thread-safe.
+class ReadTries {
+ public:
+  static constexpr uint32_t kTries = 3;
+
+  // Notes that a job has met a table that cannot be read, in whole or in part, and says whether it
+  // is given up. A job asks for each such block until it is told no.
+  bool GiveUp(FileSystem& fs, uint64_t table, const std::string& path) noexcept;
+  // The table is gone.
+  void Forget(uint64_t table) noexcept;
+
+ private:
+  std::mutex mutex_;
+  std::map<uint64_t, uint32_t> tries_;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_READ_TRIES_H_

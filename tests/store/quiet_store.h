@@ -1,0 +1,76 @@
+// A store on a simulated disk that does nothing by itself: background work runs when a test asks
+// for it, and within puts that wait for it.
+#ifndef LAMINA_TESTS_STORE_QUIET_STORE_H_
+#define LAMINA_TESTS_STORE_QUIET_STORE_H_
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/io/simulated_file_system.h"
+#include "engine/store/store_impl.h"
+#include "tests/store/store_fixture.h"
+
+namespace lamina::testing {
+
+class QuietStore {
+ public:
+  static constexpr size_t kPages = 2000;
+
+  explicit QuietStore(const std::string& options) {
+    auto parsed = Options::Parse(
+        "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;checkpoint_seconds=0;" + options);
+    REQUIRE(parsed.ok());
+    options_ = *parsed;
+    Reopen();
+  }
+
+  // `meanwhile`: while it is closed.
+  void Reopen(const std::function<void()>& meanwhile = [] {}) {
+    path_.path.reset();
+    store_.reset();
+    meanwhile();
+    StoreEnvironment environment;
+    environment.file_system = disk_.Restart();
+    environment.seed = kSeed;
+    environment.background_threads = 0;
+    auto impl = Store::Impl::Open("/store", options_, std::move(environment));
+    REQUIRE(impl.ok());
+    store_ = std::make_unique<Store>(std::move(*impl));
+    path_ = MakePath(*store_, "model", Tokens(0, kPages));
+  }
+
+  // One page and a flush of it, as a checkpoint that is due by time makes one of whatever there is.
+  bool PutAndFlush(size_t page) {
+    const bool stored = CountOk(PutPages(*store_, path_, page, 1, kPage)) == 1;
+    REQUIRE(store_->Flush().ok());
+    return stored;
+  }
+  // Without payloads.
+  void PutEntries(size_t first, size_t count) {
+    REQUIRE(*store_->impl()->PutEntries(*path_.path->impl(), first, count, kPage) == count);
+  }
+  bool Reads(size_t pages) {
+    const GetOutcome got = GetPages(*store_, path_, 0, pages, kPage);
+    return CountOk(got.states) == pages && got.wrong == 0;
+  }
+  size_t LevelZeroRuns() { return store_->impl()->CurrentView()->tree->level(0).runs.size(); }
+  Store& store() { return *store_; }
+  TestPath& path() { return path_; }
+  Scheduler& scheduler() { return store_->impl()->scheduler(); }
+  SimulatedDisk& disk() { return disk_; }
+  std::string Stats() { return store_->StatsJson(); }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  static constexpr uint64_t kSeed = 3;
+  SimulatedDisk disk_{kSeed};
+  Options options_;
+  std::unique_ptr<Store> store_;
+  TestPath path_;
+};
+
+}  // namespace lamina::testing
+
+#endif  // LAMINA_TESTS_STORE_QUIET_STORE_H_
