@@ -164,9 +164,10 @@ struct Options {
   // Create the directory when there is no store in it. A directory that holds anything else is
   // refused either way.
   bool create_if_missing = true;
-  // Upper bound, bytes, on the segments of the tensor log; index and journal come on top, small
-  // beside them. 0: bounded by min_free_bytes alone. At least 64 MiB otherwise. What does not fit
-  // is rejected: nothing is evicted yet.
+  // Upper bound, bytes, on everything in the store's directories. 0: bounded by min_free_bytes
+  // alone. At least 64 MiB otherwise. 16 MiB and 400 bytes a page of it are kept for index, journal
+  // and what else is not tensors (CapacityFor). When the rest is full, pages make way for others as
+  // `eviction` and `admission` say. Changes at run time: Store::SetCapacity.
   uint64_t capacity_bytes = 0;
   // Space on the file system that is left to others, bytes. Puts are rejected before it is used.
   uint64_t min_free_bytes = uint64_t{1} << 30;
@@ -178,12 +179,15 @@ struct Options {
   // none: a process crash loses nothing acknowledged; a power cut may lose what was not flushed.
   // batch: every acknowledged put survives a power cut; costs a device flush per put or group.
   enum class Durability : uint8_t { kNone, kBatch } durability = Durability::kNone;
-  // Which pages go first when the store is full. This option and the next two, `erase` and `tuner`
-  // take their defaults only for now; other values are kNotSupported.
+  // Which pages go first when the store is full: those of least predicted worth (kPrhd, which learns
+  // from the requests), the least recently used, or S3-FIFO.
   enum class Eviction : uint8_t { kPrhd, kLru, kS3Fifo } eviction = Eviction::kPrhd;
   // Which new pages are written at all: what the eviction policy would keep, all, or pages that
   // were asked for before.
   enum class Admission : uint8_t { kPolicy, kAll, kSecondUse } admission = Admission::kPolicy;
+  // Tokens of a page of paths that do not say (by digests, by keys), 1 to 1048576: the eviction
+  // policy counts a path's length in units of 512 tokens.
+  uint32_t page_tokens = 512;
   // Bound on tensor bytes written per day, for the flash's sake. 0: none.
   uint64_t write_bytes_per_day = 0;
   // What a freed slot's bytes become. logical: overwritten when the slot is used again.
@@ -276,6 +280,10 @@ struct GetBuffers {
   size_t buffers_per_page = 1;
 };
 
+// The capacity_bytes of a store that holds `pages` pages of `page_bytes` each when it is full:
+// their slots, and what is kept for everything else.
+uint64_t CapacityFor(uint64_t pages, uint64_t page_bytes) noexcept;
+
 // How an asynchronous call is to be scheduled.
 struct IoHints {
   uint32_t priority = 0;     // 0 demand, 1 prefetch
@@ -349,8 +357,16 @@ class Store {
   // Everything acknowledged so far survives a power cut.
   Status Flush() noexcept;
 
+  // Changes Options::capacity_bytes until the store is closed; the same range. Less: pages are
+  // evicted, what is worth keeping is moved together, and the files that are then empty are gone on
+  // return. kBusy when readers or writers hold too much of it: call again; the background goes on.
+  Status SetCapacity(uint64_t capacity_bytes) noexcept;
+
   // Everything the store counts, as one JSON object.
   std::string StatsJson() noexcept;
+  // Why the store decides as it does, in numbers, as one JSON object: what the eviction policy has
+  // learned.
+  std::string Explain() noexcept;
 
   // For the project's own tests and benches.
   class Impl;

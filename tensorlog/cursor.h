@@ -36,12 +36,13 @@ namespace lamina {
 class SegmentSource {
  public:
   virtual ~SegmentSource() = default;
-  // A segment of `slot_count` slots of `slot_bytes` is wanted in log directory `log_dir`. Checks
-  // the budget and reserves it, and returns a new id. Called without locks of the log held; only
-  // one call per class at a time. kNoSpace: none may be added (the sweep goes on over what is
-  // there); any other error fails the Take.
+  // A segment of `*slot_count` slots of `slot_bytes` is wanted in log directory `log_dir`. Checks
+  // the budget, which may allow fewer slots (`*slot_count` then says how many), reserves it, and
+  // returns a new id. Called without locks of the log held; only one call per class at a time.
+  // kNoSpace: none may be added (the sweep goes on over what is there); any other error fails the
+  // Take.
   virtual Result<uint32_t> ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
-                                          uint32_t slot_count) noexcept = 0;
+                                          uint32_t* slot_count) noexcept = 0;
   // The file is there, with its blocks, and synced: make the segment durable in the manifest. It is
   // used when this returns Ok.
   virtual Status SegmentCreated(const SegmentInfo& info) noexcept = 0;

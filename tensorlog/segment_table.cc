@@ -56,6 +56,7 @@ Segment* SegmentTable::Add(std::unique_ptr<Segment> segment) noexcept {
   LAMINA_CHECK(place.load(std::memory_order_relaxed) == nullptr);
   Segment* const added = segment.release();
   place.store(added, std::memory_order_seq_cst);
+  NoteChange();
   return added;
 }
 
@@ -65,6 +66,8 @@ std::unique_ptr<Segment> SegmentTable::Remove(uint32_t id) noexcept {
   if (removed == nullptr) return removed;
   Block* const block = (*blocks_)[id / kBlockIds].load(std::memory_order_relaxed);
   (*block)[id % kBlockIds].store(nullptr, std::memory_order_seq_cst);
+  // Before the wait: who enters after it finds another version, and looks again.
+  NoteChange();
   // Twice: a reader may have chosen its set before the first switch and counted itself after the
   // first wait; the second wait is for the set that it chose.
   WaitForReaders();

@@ -54,6 +54,13 @@ class SegmentTable {
   std::unique_ptr<Segment> Remove(uint32_t id) noexcept;
   // All of them, by id. Valid until one of them is removed.
   [[nodiscard]] std::vector<Segment*> All() const noexcept;
+  // Changes whenever All() does, and with NoteChange. Who reads the same version in two read
+  // sections may use in the second what All() gave in the first.
+  [[nodiscard]] uint64_t version() const noexcept {
+    return version_.load(std::memory_order_seq_cst);
+  }
+  // A property of a segment changed that users of All() care about.
+  void NoteChange() noexcept { version_.fetch_add(1, std::memory_order_seq_cst); }
 
  private:
   static constexpr size_t kBlockIds = 1024;
@@ -70,6 +77,7 @@ class SegmentTable {
   std::unique_ptr<std::array<std::atomic<Block*>, kBlocks>> blocks_;
   mutable std::array<Shard, kShards> shards_;
   std::atomic<uint32_t> current_set_{0};
+  std::atomic<uint64_t> version_{1};
   mutable std::mutex mutex_;  // writers
 };
 

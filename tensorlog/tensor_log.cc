@@ -173,7 +173,7 @@ Result<uint32_t> TensorLog::AddEmptySegment(uint32_t log_dir, uint32_t slot_byte
 // `info` is without an id.
 Result<uint32_t> TensorLog::MakeSegment(SegmentInfo info, bool draining) noexcept {
   LAMINA_ASSIGN_OR_RETURN(info.id,
-                          source_.ReserveSegment(info.log_dir, info.slot_bytes, info.slot_count));
+                          source_.ReserveSegment(info.log_dir, info.slot_bytes, &info.slot_count));
   const auto make = [&]() noexcept -> Status {
     LAMINA_RETURN_IF_ERROR(CheckInfo(info));
     LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<Segment> segment,

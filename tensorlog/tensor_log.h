@@ -172,6 +172,7 @@ class TensorLog {
   // written. False when it does not now.
   bool LoadHeat(SlotRef slot, uint64_t tag, HeatValue* heat) const noexcept;
   bool StoreHeat(SlotRef slot, uint64_t tag, const HeatValue& heat) noexcept;
+  bool SetHeatWord(SlotRef slot, uint64_t tag, size_t word, uint64_t value) noexcept;
 
   // ---- Checkpoints. In this order
   // ------------------------------------------------------------------

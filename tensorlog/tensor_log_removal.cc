@@ -17,6 +17,7 @@ Status TensorLog::SetDraining(uint32_t id, bool draining) noexcept {
   Segment* const segment = section.Find(id);
   if (segment == nullptr) return NoSuchSegment(id);
   segment->set_draining(draining);
+  table_.NoteChange();
   return Status::Ok();
 }
 

@@ -200,6 +200,14 @@ bool TensorLog::StoreHeat(SlotRef slot, uint64_t tag, const HeatValue& heat) noe
   });
 }
 
+bool TensorLog::SetHeatWord(SlotRef slot, uint64_t tag, size_t word, uint64_t value) noexcept {
+  return WithSlot(slot, [&](Segment& segment, uint32_t i) {
+    if (segment.slot(i).tag() != tag) return false;
+    segment.slot(i).set_heat(word, value);
+    return true;
+  });
+}
+
 Status TensorLog::Punch(SlotRef slot) noexcept {
   Status status;
   File* file = nullptr;

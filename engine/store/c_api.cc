@@ -271,8 +271,9 @@ int lamina_flush(lamina_store* store, char** error) {
   return Report(store->store->Flush(), error);
 }
 
-int lamina_set_capacity(lamina_store*, uint64_t, char** error) {
-  return NotSupported("lamina_set_capacity", error);
+int lamina_set_capacity(lamina_store* store, uint64_t capacity_bytes, char** error) {
+  if (store == nullptr) return Report(MissingArgument("lamina_set_capacity", "store"), error);
+  return Report(store->store->SetCapacity(capacity_bytes), error);
 }
 
 int lamina_collect_garbage(lamina_store*, const char*, char** report_json, char** error) {
@@ -286,7 +287,9 @@ char* lamina_stats_json(lamina_store* store) {
 
 char* lamina_metrics_text(lamina_store*) { return nullptr; }
 
-char* lamina_explain(lamina_store*) { return nullptr; }
+char* lamina_explain(lamina_store* store) {
+  return store == nullptr ? nullptr : CopyText(store->store->Explain());
+}
 
 void lamina_free(void* memory) { std::free(memory); }
 

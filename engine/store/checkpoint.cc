@@ -17,7 +17,9 @@
 #include "compaction/run_iterator.h"
 #include "engine/index/merging_iterator.h"
 #include "engine/index/table_builder.h"
+#include "engine/store/policy_file.h"
 #include "engine/store/store_impl.h"
+#include "tensorlog/journal_format.h"
 
 namespace lamina {
 
@@ -31,9 +33,11 @@ struct Store::Impl::CheckpointPlan {
   JournalPosition position;
   std::vector<std::shared_ptr<Memtable>> memtables;  // newest first
   std::vector<RootRecord> roots;
-  uint64_t generation = 0;  // of the slot tables
+  uint64_t generation = 0;     // of the slot tables
+  uint64_t policy_number = 0;  // of the policy's file, if one is written
   std::vector<TableMeta> tables;
   std::vector<SavedSlotTable> slot_tables;
+  std::string policy_file;  // empty: the one there is stays
 };
 
 // Walks frozen memtables as one, newest first, and drops what is dead.
@@ -103,6 +107,13 @@ bool Store::Impl::ActiveIsFull() const noexcept {
          view->active->bytes() >= memtable_bytes_ + memtable_bytes_ / 4 + kChunkSlack;
 }
 
+// Bytes of journal that a replay would read now.
+uint64_t Store::Impl::JournalSinceCheckpoint() const noexcept {
+  const uint64_t from = checkpoint_sequence_.load(std::memory_order_relaxed);
+  const uint64_t now = journal_->CurrentPosition().sequence;
+  return now > from ? (now - from) * kJournalBlockBytes : 0;
+}
+
 Status Store::Impl::MakeMemtableRoom() noexcept {
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
   LAMINA_RETURN_IF_ERROR(WaitForLevelZero(deadline));
@@ -115,7 +126,8 @@ Status Store::Impl::MakeMemtableRoom() noexcept {
     return ActiveIsFull() ||
            frozen_memtables_.load(std::memory_order_acquire) > kMaxFrozenMemtables + 1;
   };
-  bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_;
+  bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_ ||
+              JournalSinceCheckpoint() >= journal_file_bytes_;
   while (must_wait_or_freeze()) {
     {
       std::lock_guard lock(publish_mutex_);
@@ -142,6 +154,7 @@ void Store::Impl::FreezeForCheckpoint(CheckpointPlan* plan) noexcept {
   bytes_since_checkpoint_.store(0, std::memory_order_relaxed);
   if (!CurrentView()->active->empty()) FreezeActive();
   plan->position = journal_->LowWater();
+  checkpoint_sequence_.store(plan->position.sequence, std::memory_order_relaxed);
   plan->memtables = CurrentView()->frozen;
   plan->roots = roots_.Records();
 }
@@ -214,9 +227,14 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
     edit.next_flush = run.newest_flush + 1;
   }
   if (plan->closing && !orphan_walk_owed_) edit.clean_close = true;
+  const std::string old_policy_file = manifest_->state().policy_state;
+  if (!plan->policy_file.empty()) edit.policy_state = plan->policy_file;
   LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
 
   log_->CheckpointDone(plan->position, plan->slot_tables);
+  // An orphan if that fails: the next open removes it.
+  if (!plan->policy_file.empty() && !old_policy_file.empty())
+    (void)fs_->Remove(directory_ + "/" + old_policy_file);
   const TreePtr tree = manifest_->state().tree;
   auto runs = tables_->OpenRuns(*tree);
   InstallView([&](View* view) {
@@ -229,6 +247,21 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
   return Status::Ok();
 }
 
+// What the policy has learned, at close and each time a quarter of the capacity was written: the
+// records are many, and to lose the last of them costs little.
+Status Store::Impl::SavePolicy(CheckpointPlan* plan) noexcept {
+  constexpr uint64_t kAtLeast = uint64_t{256} << 20;
+  const uint64_t due = std::max(kAtLeast, budget_.capacity() / 4);
+  if (!plan->closing && bytes_since_policy_saved_.load(std::memory_order_relaxed) < due)
+    return Status::Ok();
+  const std::string state = evictor_->Save();
+  const std::string name = PolicyFileName(plan->policy_number);
+  plan->policy_file = name;
+  LAMINA_RETURN_IF_ERROR(WritePolicyFile(*fs_, directory_ + "/" + name, state));
+  bytes_since_policy_saved_.store(0, std::memory_order_relaxed);
+  return Status::Ok();
+}
+
 // Steps 2 to 4: everything that the edit will name is on stable storage.
 Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
   LAMINA_RETURN_IF_ERROR(WriteTables(plan));
@@ -236,6 +269,7 @@ Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
                           log_->SaveSlotTables(plan->position, plan->generation, plan->closing));
   for (const SavedSlotTable& saved : plan->slot_tables)
     StoreCounters::Add(counters_.slot_table_bytes_written, saved.file_bytes);
+  LAMINA_RETURN_IF_ERROR(SavePolicy(plan));
   LAMINA_RETURN_IF_ERROR(log_->SyncPayloads());
   LAMINA_RETURN_IF_ERROR(journal_->Sync());
   return fs_->SyncDirectory(directory_);
@@ -250,12 +284,14 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
     std::lock_guard manifest_lock(manifest_mutex_);
     LAMINA_RETURN_IF_ERROR(manifest_->status());
     plan.generation = manifest_->TakeFileNumber();
+    plan.policy_number = manifest_->TakeFileNumber();
   }
   if (Status status = PrepareCheckpoint(&plan); !status.ok()) {
     // Nobody knows these tables. Once the edit was tried they stay, since it may have reached the
     // disk.
     for (const TableMeta& table : plan.tables)
       (void)fs_->Remove(TablePath(directory_, table.number));
+    if (!plan.policy_file.empty()) (void)fs_->Remove(directory_ + "/" + plan.policy_file);
     log_->CheckpointFailed(plan.slot_tables);
     dirty_.store(true, std::memory_order_release);
     return status;
@@ -270,6 +306,7 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
   const Status deleted = journal_->DeleteBelow(previous_checkpoint_);
   if (!deleted.ok()) NoteBackgroundError(deleted);  // the checkpoint stands
   previous_checkpoint_ = plan.position;
+  UpdateSpace();
   return Status::Ok();
 }
 

@@ -43,12 +43,22 @@ struct StoreCounters {
   Counter rejected_io_error{0};
   Counter rejected_stalled{0};  // no memtable room within the bound
   Counter rejected_erased{0};   // the page or its root was being erased
+  Counter rejected_policy{0};   // worth less than what would have to go for it
   Counter rejected_follows{0};  // behind a rejected page of the same put
+
+  // Eviction.
+  Counter policy_requests{0};
+  Counter pages_evicted{0};     // condemned
+  Counter condemned_hits{0};    // condemned pages that came back to life
+  Counter pages_stranded{0};    // condemned before the page behind them
+  Counter restored_in_runs{0};  // pages got that lay in runs of at least 256 KiB
+  Counter segments_transferred{0}, segments_given_up{0};
 
   // Device traffic of tensors.
   Counter read_requests{0}, read_bytes{0};
   Counter write_requests{0}, write_bytes{0};
-  Counter bounced_bytes{0};  // copied once, because the caller's buffers were not aligned
+  Counter write_payload_bytes{0};  // of pages; padding is no amplification
+  Counter bounced_bytes{0};        // copied once, because the caller's buffers were not aligned
 
   // Upkeep.
   Counter checkpoints{0}, checkpoint_failures{0};

@@ -51,6 +51,7 @@ class GetOperation {
   // Reads the wanted pages (indexes into the call) once; returns those to be tried again.
   std::vector<size_t> Round(const std::vector<size_t>& wanted) noexcept {
     store_.Locate(path_, first_, count_, false);
+    store_.NoteUse(path_, first_, count_);
     std::vector<PageRead> reads;
     std::vector<size_t> read_pages;
     for (const size_t i : wanted) {
@@ -143,6 +144,29 @@ class GetOperation {
     path_.locations[first_ + i].found = false;
   }
 
+  // Pages that were read and lie in runs of at least 256 KiB of the tensor log.
+  size_t PagesInRuns() const noexcept {
+    size_t in_runs = 0;
+    size_t run = 0;
+    uint64_t run_bytes = 0;
+    for (size_t i = 0; i <= count_; ++i) {
+      const bool read = i < count_ && states_[i] == PageState::kOk;
+      const SlotRef slot = read ? path_.locations[first_ + i].entry.slot : SlotRef{};
+      const bool goes_on = read && run > 0 && slot.segment == last_slot(i).segment &&
+                           slot.slot == last_slot(i).slot + 1;
+      if (!goes_on) {
+        if (run_bytes >= kRunBytes) in_runs += run;
+        run = 0;
+        run_bytes = 0;
+      }
+      if (!read) continue;
+      ++run;
+      run_bytes += SlotBytesFor(sizes_[i]);
+    }
+    return in_runs;
+  }
+  SlotRef last_slot(size_t i) const noexcept { return path_.locations[first_ + i - 1].entry.slot; }
+
   void Miss(size_t i, StoreCounters::Counter& reason) noexcept {
     states_[i] = PageState::kMiss;
     StoreCounters::Add(reason, 1);
@@ -156,6 +180,7 @@ class GetOperation {
       ++pages;
       bytes += sizes_[i];
     }
+    StoreCounters::Add(store_.counters_.restored_in_runs, PagesInRuns());
     StoreCounters::Add(store_.counters_.gets, 1);
     StoreCounters::Add(store_.counters_.pages_got, pages);
     StoreCounters::Add(store_.counters_.bytes_got, bytes);
@@ -192,7 +217,7 @@ Result<size_t> Store::Impl::Get(Path::Impl& path, size_t first, size_t count,
     states = own_states;
   }
   auto leading = GetOperation(*this, path, first, count, buffers, states).Run();
-  StampHeat(path, first + count);
+  NoteSlotsChanged();
   return leading;
 }
 

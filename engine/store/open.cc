@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/io/posix_file_system.h"
+#include "engine/store/policy_file.h"
 #include "engine/store/recovery.h"
 #include "engine/store/store_impl.h"
 
@@ -70,8 +71,6 @@ bool MayBeLeftover(std::string_view name) {
 Status RefuseUnsupported(const Options& options) {
   const Options defaults;
   const char* name = nullptr;
-  if (options.eviction != defaults.eviction) name = "eviction";
-  if (options.admission != defaults.admission) name = "admission";
   if (options.write_bytes_per_day != 0) name = "write_bytes_per_day";
   if (options.erase != defaults.erase) name = "erase";
   if (options.tuner != defaults.tuner) name = "tuner";
@@ -87,7 +86,8 @@ Store::Impl::Impl(std::string directory, const Options& options,
     : directory_(std::move(directory)),
       options_(options),
       environment_(std::move(environment)),
-      fs_(std::move(environment_.file_system)) {}
+      fs_(std::move(environment_.file_system)),
+      budget_(options.capacity_bytes) {}
 
 Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
                                                        const Options& options,
@@ -226,6 +226,8 @@ Status Store::Impl::OpenStore() noexcept {
   log_->FinishReplay();
   NoteReplay(recovery, replay);
   EndPhase("journal_replay");
+  MakeEvictor(state);
+  EndPhase("eviction_state");
 
   // The epoch is durable before a journal block bears it.
   state.open_epoch = std::max(state.open_epoch, replay.max_epoch) + 1;
@@ -244,6 +246,7 @@ Status Store::Impl::OpenStore() noexcept {
   journal.store_id = store_id_;
   journal.epoch = epoch;
   journal.sync = options_.durability == Options::Durability::kBatch;
+  journal.file_bytes = journal_file_bytes_;
   LAMINA_ASSIGN_OR_RETURN(journal_, JournalWriter::Open(*fs_, journal));
   EndPhase("new_manifest_and_journal");
   LAMINA_RETURN_IF_ERROR(OpenIndex(std::move(replayed)));
@@ -257,6 +260,7 @@ Status Store::Impl::OpenStore() noexcept {
   orphan_walk_owed_ = walk_orphans_.load();
   if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
   EndPhase("first_checkpoint");
+  UpdateSpace();
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
   return Status::Ok();
@@ -283,6 +287,12 @@ void Store::Impl::MakeParts() noexcept {
     checkpoint_bytes_ =
         options_.capacity_bytes == 0 ? kMost : std::min(kMost, options_.capacity_bytes / 16);
   }
+  // A store of 64 GiB and more has files of full size; a small one is not to drown in its journal.
+  constexpr uint64_t kLeastJournalFile = uint64_t{1} << 20;
+  journal_file_bytes_ = kJournalFileBytes;
+  while (options_.capacity_bytes != 0 && journal_file_bytes_ > kLeastJournalFile &&
+         journal_file_bytes_ > options_.capacity_bytes / 1024)
+    journal_file_bytes_ /= 2;
   bounce_ = std::make_unique<BufferPool>(options_.request_bytes,
                                          std::min(kMaxBounceBytes, options_.memory_bytes / 8));
   queues_ = std::make_unique<QueuePool>(fs_.get(), options_.io_depth, kMaxIdleQueues);
@@ -322,10 +332,40 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   for (const auto& [id, segment] : state->segments) {
     LAMINA_ASSIGN_OR_RETURN(const auto recovered,
                             log_->AddSegment(segment.info, segment.slot_table));
-    segment_bytes_ += segment.info.bytes();
+    budget_.Add(segment.info);
     if (!recovered.problem.ok()) recovery_notes_.emplace_back(recovered.problem.message());
   }
   return Status::Ok();
+}
+
+// The policy goes on where it stood when its state was saved last.
+void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
+  EvictorOptions how;
+  how.policy.kind = static_cast<PolicyKind>(options_.eviction);
+  how.policy.seed = environment_.seed == 0 ? store_id_.high : environment_.seed;
+  how.policy.record_bytes = PolicyRecordBytes();
+  how.admission = options_.admission;
+  how.page_tokens = options_.page_tokens;
+  how.locate = [this](Path::Impl& path, size_t first, size_t count) {
+    Locate(path, first, count, false);
+  };
+  how.growable = [this](uint32_t slot_bytes) { return GrowableSlots(slot_bytes); };
+  evictor_ = std::make_unique<Evictor>(*log_, counters_, std::move(how));
+  if (!state.policy_state.empty()) {
+    const auto saved = ReadPolicyFile(*fs_, directory_ + "/" + state.policy_state);
+    Status status = saved.ok() ? evictor_->Load(*saved) : saved.status();
+    if (!status.ok()) {
+      recovery_notes_.push_back(state.policy_state + ": the eviction policy begins anew: " +
+                                std::string(status.message()));
+    }
+  }
+  evictor_->OnRecovered();
+}
+
+// A quarter of what slots, filters and memtables leave of the budget.
+uint64_t Store::Impl::PolicyRecordBytes() const noexcept {
+  const uint64_t used = log_->memory_bytes() + FixedMemoryBytes();
+  return options_.memory_bytes > used ? (options_.memory_bytes - used) / 4 : 0;
 }
 
 void Store::Impl::NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept {
@@ -375,7 +415,8 @@ uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
 // The block cache has what the rest leaves. Called again whenever tables have changed, so that a
 // store that grows stays within its memory.
 void Store::Impl::SizeCache() noexcept {
-  const uint64_t used = log_->memory_bytes() + tables_->memory_bytes() + FixedMemoryBytes();
+  const uint64_t used = log_->memory_bytes() + tables_->memory_bytes() + FixedMemoryBytes() +
+                        evictor_->memory_bytes();
   const uint64_t left = options_.memory_bytes > used ? options_.memory_bytes - used : 0;
   cache_->SetCapacity(static_cast<size_t>(left));
 }
@@ -387,6 +428,7 @@ void Store::Impl::StartBackground() noexcept {
       options, [this](WorkClass, const Status& status) { NoteBackgroundError(status); });
   scheduler_->SetSource(WorkClass::kFlush, [this] { return NextCheckpoint(); });
   scheduler_->SetSource(WorkClass::kCompaction, [this] { return NextCompaction(); });
+  scheduler_->SetSource(WorkClass::kReclaim, [this] { return NextReclaim(); });
   scheduler_->SetSource(WorkClass::kVerify, [this] { return NextOrphanWalk(); });
   if (options_.checkpoint_seconds > 0 && options.threads > 0)
     timer_ = std::thread([this] { RunTimer(); });
@@ -409,6 +451,8 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
       orphan = !tables.contains(number);
     } else if (ParseManifestFileName(name, &number)) {
       orphan = number != manifest_number;
+    } else if (ParsePolicyFileName(name, &number)) {
+      orphan = name != state.policy_state;
     } else if (ParseSlotTableFileName(name, &segment, &number)) {
       const auto found = state.segments.find(segment);
       orphan = found == state.segments.end() || found->second.slot_table != number;
@@ -427,45 +471,6 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
   return Status::Ok();
 }
 
-// ---- Segments
-// ----------------------------------------------------------------------------------------
-
-Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
-                                             uint32_t slot_count) noexcept {
-  const uint64_t bytes = uint64_t{slot_bytes} * slot_count;
-  const std::string& path = log_->log_dirs()[log_dir]->path();
-  LAMINA_ASSIGN_OR_RETURN(const SpaceInfo space, fs_->Space(path));
-  if (space.free_bytes < options_.min_free_bytes ||
-      space.free_bytes - options_.min_free_bytes < bytes) {
-    return Status::NoSpace(path + ": " + std::to_string(space.free_bytes) +
-                           " bytes free; a segment of " + std::to_string(bytes) +
-                           " would leave less than min_free_bytes");
-  }
-  std::lock_guard lock(manifest_mutex_);
-  LAMINA_RETURN_IF_ERROR(manifest_->status());
-  if (options_.capacity_bytes != 0 && segment_bytes_ + bytes > options_.capacity_bytes) {
-    return Status::NoSpace("capacity_bytes " + std::to_string(options_.capacity_bytes) +
-                           " is used up by segments");
-  }
-  segment_bytes_ += bytes;
-  return next_segment_id_++;
-}
-
-Status Store::Impl::SegmentCreated(const SegmentInfo& info) noexcept {
-  std::lock_guard lock(manifest_mutex_);
-  ManifestEdit edit;
-  edit.next_segment_id = next_segment_id_;
-  edit.add_segments.push_back(info);
-  LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
-  return Status::Ok();
-}
-
-void Store::Impl::SegmentFailed(const SegmentInfo& info, const Status& why) noexcept {
-  std::lock_guard lock(manifest_mutex_);
-  segment_bytes_ -= info.bytes();
-  NoteBackgroundError(why);
-}
-
 // ---- Closing
 // -----------------------------------------------------------------------------------------
 
@@ -481,6 +486,7 @@ void Store::Impl::StopBackground() noexcept {
 
 Store::Impl::~Impl() {
   closing_ = true;
+  NoteSlotsChanged();
   for (uint32_t left = calls_; left != 0; left = calls_) calls_.wait(left);
   StopBackground();
   if (!abandoned_) {

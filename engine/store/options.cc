@@ -264,6 +264,7 @@ constexpr Field kFields[] = {
     Choice<&O::durability>("durability"),
     Choice<&O::eviction>("eviction"),
     Choice<&O::admission>("admission"),
+    Number<&O::page_tokens, 1, 1 << 20>("page_tokens"),
     Number<&O::write_bytes_per_day, 0, UINT64_MAX>("write_bytes_per_day"),
     Choice<&O::erase>("erase"),
     Number<&O::stem_pages, 1, kMaxStemPages>("stem_pages"),

@@ -33,6 +33,14 @@ void Path::Impl::CatchUpWithRoot() noexcept {
   salt = EpochSalt(*secret, root->name, now);
   ComputeFingerprints();
   std::fill(locations.begin(), locations.end(), Location{});
+  // Other pages from here on: another request.
+  request.reset();
+}
+
+void Path::Impl::Truncate(size_t pages) noexcept {
+  chain.resize(pages + 1);
+  fingerprints.resize(pages);
+  locations.resize(pages);
 }
 
 std::unique_ptr<Path::Impl> PathMaker::Start(std::shared_ptr<RootState> root, PathKind kind,
@@ -58,6 +66,7 @@ std::unique_ptr<Path::Impl> PathMaker::FromTokens(std::shared_ptr<RootState> roo
   const size_t pages = tokens.size() / page_tokens;
   auto path = Start(std::move(root), PathKind::kTokens,
                     RootDigest(secret, PathKind::kTokens, page_tokens, root_text), pages);
+  path->page_tokens = page_tokens;
   for (size_t page = 0; page < pages; ++page) {
     const auto bytes = std::as_bytes(tokens.subspan(page * page_tokens, page_tokens));
     path->chain.push_back(ChildDigest(secret, path->chain.back(), PathKind::kTokens, bytes));

@@ -17,6 +17,8 @@
 
 namespace lamina {
 
+struct ShownRequest;  // evictor.h
+
 // Where a page was found when it was last looked for. `found` is a hint: whether the slot still
 // bears the entry's tag is asked again whenever it matters.
 struct Location {
@@ -37,6 +39,9 @@ struct Path::Impl {
       chain;  // C_0 .. C_n; for flat keys chain[0] is the root's, the others stand alone
   std::vector<Fingerprint> fingerprints;  // fingerprints[p] is page p's
   std::vector<Location> locations;
+  uint32_t page_tokens = 0;  // 0: the path does not say
+  // What the eviction policy said of this path; null until its first call.
+  std::shared_ptr<ShownRequest> request;
 
   [[nodiscard]] size_t pages() const noexcept { return fingerprints.size(); }
   [[nodiscard]] Digest digest(size_t page) const noexcept { return chain[page + 1] ^ salt; }
@@ -60,6 +65,8 @@ struct Path::Impl {
   // Follows the root into its present epoch: after erase_root, digests change and nothing that was
   // found counts. Call before use.
   void CatchUpWithRoot() noexcept;
+  // Forgets the pages from `pages` on.
+  void Truncate(size_t pages) noexcept;
 
  private:
   friend struct PathMaker;

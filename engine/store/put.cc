@@ -28,7 +28,8 @@ class PutOperation {
     located_in_ = store_.CurrentView()->tree;
     store_.Locate(path_, first_, count_, false);
     CollectMissing();
-    if (!pages_.empty() && MakeRoom() && TakeSlots()) {
+    if (!index_only_) store_.NoteUse(path_, first_, count_);
+    if (!pages_.empty() && MakeRoom() && Admit() && TakeSlots()) {
       const uint64_t ticket = Register();
       guard_ = store_.journal_->Begin();
       if (index_only_) {
@@ -41,6 +42,7 @@ class PutOperation {
       store_.NotePutDone(ticket);
     }
     ReleaseUnpublished();
+    Unreserve();
     return Finish();
   }
 
@@ -90,13 +92,43 @@ class PutOperation {
     return room.ok();
   }
 
+  // One past the last page that has the slot size of pages_[i].
+  size_t ClassEnd(size_t i) const noexcept {
+    const uint32_t slot_bytes = SlotBytesFor(pages_[i].length);
+    size_t end = i + 1;
+    while (end < pages_.size() && SlotBytesFor(pages_[end].length) == slot_bytes) ++end;
+    return end;
+  }
+
+  // The eviction policy makes room for the pages that are worth it, which are leading ones.
+  bool Admit() noexcept {
+    if (index_only_) return true;
+    std::vector<size_t> group;
+    for (size_t i = 0; i < pages_.size();) {
+      const size_t end = ClassEnd(i);
+      group.clear();
+      for (size_t k = i; k < end; ++k) group.push_back(pages_[k].page);
+      const uint32_t slot_bytes = SlotBytesFor(pages_[i].length);
+      store_.AwaitClass(pages_[i].length);
+      const size_t kept = store_.evictor_->Admit(path_, group, slot_bytes);
+      if (kept > 0) reserved_.push_back({slot_bytes, kept});
+      i += kept;
+      if (kept == group.size()) continue;
+      RejectFrom(i, store_.counters_.rejected_policy,
+                 Status::NoSpace("put: the store is full, and the pages that would have to go are "
+                                 "worth more (option admission)"));
+    }
+    return !pages_.empty();
+  }
+
+  void Unreserve() noexcept {
+    for (const auto& [slot_bytes, pages] : reserved_) store_.evictor_->Unreserve(slot_bytes, pages);
+  }
+
   // Slots for as many leading pages as can be had; the rest is rejected.
   bool TakeSlots() noexcept {
     for (size_t i = 0; i < pages_.size();) {
-      const uint32_t slot_bytes = SlotBytesFor(pages_[i].length);
-      size_t end = i + 1;
-      while (end < pages_.size() && SlotBytesFor(pages_[end].length) == slot_bytes) ++end;
-      auto runs = store_.log_->Take(pages_[i].length, end - i);
+      auto runs = store_.TakeSlots(pages_[i].length, ClassEnd(i) - i);
       if (!runs.ok() || runs->empty()) {
         const Status why =
             runs.ok() ? Status::NoSpace("put: no slot can be overwritten now") : runs.status();
@@ -265,6 +297,7 @@ class PutOperation {
       location = {entry, true};
       state(page.page) = PageState::kOk;
       bytes += page.length;
+      if (!index_only_) store_.evictor_->Placed(path_, page.page);
     }
     store_.NotePublished(*path_.root, end - begin, bytes);
   }
@@ -347,6 +380,7 @@ class PutOperation {
   std::vector<Page> pages_;  // those to be stored, in path order
   std::vector<iovec> fragments_;
   std::vector<SlotRef> released_;
+  std::vector<std::pair<uint32_t, uint64_t>> reserved_;  // slot size, pages
   JournalWriter::Guard guard_;
   TreePtr located_in_;  // the tree that the path's locations are at least as new as
 };
@@ -370,7 +404,7 @@ Result<size_t> Store::Impl::Put(Path::Impl& path, size_t first, size_t count,
     states = own_states;
   }
   auto leading = PutOperation(*this, path, first, count, buffers, states).Run();
-  StampHeat(path, first + count);
+  NoteSlotsChanged();
   return leading;
 }
 
@@ -399,6 +433,7 @@ void Store::Impl::NotePublished(RootState& root, uint64_t pages, uint64_t bytes)
   root.bytes_put.fetch_add(bytes, std::memory_order_relaxed);
   dirty_.store(true, std::memory_order_release);
   bytes_since_checkpoint_.fetch_add(bytes, std::memory_order_relaxed);
+  bytes_since_policy_saved_.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 void Store::Impl::NoteRejection(const Status& why) noexcept {

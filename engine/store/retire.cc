@@ -176,7 +176,7 @@ class SegmentRetirement {
     if (!unlinked.ok()) return store_.NoteBackgroundError(unlinked);
     report_->bytes_freed += info.bytes();
     std::lock_guard lock(store_.manifest_mutex_);
-    store_.segment_bytes_ -= info.bytes();
+    store_.budget_.Remove(info);
   }
 
   Store::Impl& store_;

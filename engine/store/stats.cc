@@ -41,6 +41,7 @@ constexpr NamedCounter kPageCounters[] = {
     {"rejected_io_error", &StoreCounters::rejected_io_error},
     {"rejected_stalled", &StoreCounters::rejected_stalled},
     {"rejected_erased", &StoreCounters::rejected_erased},
+    {"rejected_policy", &StoreCounters::rejected_policy},
     {"rejected_follows", &StoreCounters::rejected_follows},
 };
 constexpr NamedCounter kUpkeepCounters[] = {
@@ -74,6 +75,18 @@ void WriteCounters(JsonWriter& json, const char* key, const NamedCounter (&named
   for (const NamedCounter& one : named) json.Field(one.name, Value(counters.*one.counter));
   json.End();
 }
+
+constexpr NamedCounter kEvictionCounters[] = {
+    {"requests", &StoreCounters::policy_requests},
+    {"evicted_pages", &StoreCounters::pages_evicted},
+    {"condemned_hits", &StoreCounters::condemned_hits},
+    {"stranded_pages", &StoreCounters::pages_stranded},
+    {"rejected_policy", &StoreCounters::rejected_policy},
+    {"restored_pages", &StoreCounters::pages_got},
+    {"restored_in_runs", &StoreCounters::restored_in_runs},
+    {"segments_transferred", &StoreCounters::segments_transferred},
+    {"segments_given_up", &StoreCounters::segments_given_up},
+};
 
 void WriteIndex(JsonWriter& json, const IndexCounters& c) {
   json.Field("block_reads_true", Value(c.block_reads_true))
@@ -187,6 +200,8 @@ std::string Store::Impl::StatsJson() noexcept {
   WriteIndex(json, index_counters_);
   json.End();
   WriteLog(json, *log_);
+  WriteSpace(json);
+  WriteCounters(json, "eviction", kEvictionCounters, counters_);
 
   const JournalWriter::Stats journal = journal_->stats();
   json.Key("journal").BeginObject();
@@ -212,6 +227,7 @@ std::string Store::Impl::StatsJson() noexcept {
       .Field("filters_and_top_indexes", tables_->memory_bytes())
       .Field("block_cache", cache_->bytes())
       .Field("memtables_and_buffers", FixedMemoryBytes())
+      .Field("eviction", evictor_->memory_bytes())
       .End();
   WriteRoots(json);
   json.Field("replayed_pages", replayed_pages_);
@@ -228,6 +244,56 @@ std::string Store::Impl::StatsJson() noexcept {
   }
   json.End();
   return json.Take();
+}
+
+std::string Store::Impl::Explain() noexcept {
+  const Call call(*this);
+  evictor_->ShowNoted();
+  return "{\"eviction\": " + evictor_->Explain() + "}";
+}
+
+namespace {
+
+double Ratio(uint64_t a, uint64_t b) {
+  return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b);
+}
+
+}  // namespace
+
+// Physical bytes are those of segments in the ratios: what a slot costs beyond its page. What holds
+// no page yet, before the log has wrapped, counts in them too.
+void Store::Impl::WriteSpace(JsonWriter& json) noexcept {
+  json.Key("space").BeginObject();
+  json.Field("capacity_bytes", budget_.capacity());
+  if (const auto use = MeasureSpace(); use.ok()) {
+    json.Field("physical_bytes", use->total())
+        .Field("segment_bytes", use->segments)
+        .Field("table_bytes", use->tables)
+        .Field("slot_table_bytes", use->slot_tables)
+        .Field("journal_bytes", use->journal)
+        .Field("manifest_bytes", use->manifest)
+        .Field("policy_bytes", use->policy)
+        .Field("other_bytes", use->other);
+  }
+  SlotCounts slots;
+  uint64_t bytes = 0, used = 0, readable = 0;
+  for (const ClassStats& one : log_->Stats(false)) {
+    slots.free += one.slots.free;
+    slots.live += one.slots.live + one.slots.writing;
+    slots.condemned += one.slots.condemned;
+    bytes += one.bytes;
+    used += (one.slots.live + one.slots.writing) * one.slot_bytes;
+    readable += (one.slots.live + one.slots.condemned) * one.slot_bytes;
+  }
+  json.Field("slots", slots.total())
+      .Field("free", slots.free)
+      .Field("live", slots.live)
+      .Field("condemned", slots.condemned)
+      .Field("physical_over_not_condemned", Ratio(bytes, used))
+      .Field("physical_over_readable", Ratio(bytes, readable))
+      .Field("tensor_write_amplification",
+             Ratio(Value(counters_.write_payload_bytes), Value(counters_.bytes_put)))
+      .End();
 }
 
 void Store::Impl::WriteRoots(JsonWriter& json) noexcept {

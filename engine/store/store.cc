@@ -97,6 +97,7 @@ IoLimits Store::Impl::Limits() const noexcept { return {options_.request_bytes, 
 void Store::Impl::CountTally(const IoTally& tally, bool write) noexcept {
   StoreCounters::Add(write ? counters_.write_requests : counters_.read_requests, tally.requests);
   StoreCounters::Add(write ? counters_.write_bytes : counters_.read_bytes, tally.device_bytes);
+  if (write) StoreCounters::Add(counters_.write_payload_bytes, tally.payload_bytes);
   StoreCounters::Add(counters_.bounced_bytes, tally.bounced_bytes);
 }
 
@@ -133,6 +134,7 @@ Result<size_t> Store::Impl::Probe(Path::Impl& path, size_t first, size_t count,
   LAMINA_RETURN_IF_ERROR(CheckRange("probe", path, first, count, states.size()));
   path.CatchUpWithRoot();
   Locate(path, first, count, states.empty());
+  NoteUse(path, first, count);
   size_t leading = 0;
   while (leading < count && path.locations[first + leading].found) ++leading;
   size_t present = leading;
@@ -156,20 +158,14 @@ Status Store::Impl::Touch(Path::Impl& path, size_t first, size_t count) noexcept
   LAMINA_RETURN_IF_ERROR(CheckRange("touch", path, first, count, std::nullopt));
   path.CatchUpWithRoot();
   Locate(path, first, count, false);
-  StampHeat(path, first + count);
+  if (evictor_->NoteTouch(path, first + count)) WakeReclaim();
   StoreCounters::Add(counters_.touches, 1);
   return Status::Ok();
 }
 
-// The number of the operation that used the page last. Ancestors are stamped too: the front of a
-// prefix is usually served from host memory and would look cold here.
-void Store::Impl::StampHeat(const Path::Impl& path, size_t end) noexcept {
-  const uint64_t now = operations_.fetch_add(1, std::memory_order_relaxed) + 1;
-  for (size_t page = 0; page < end; ++page) {
-    const Location& location = path.locations[page];
-    if (!location.found) continue;
-    log_->StoreHeat(location.entry.slot, location.entry.tag(path.fingerprints[page]), {now, 0});
-  }
+// The path's first call tells the eviction policy of it, later ones nothing.
+void Store::Impl::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
+  if (evictor_->NoteUse(path, first, count)) WakeReclaim();
 }
 
 // ---- lamina.h
@@ -234,6 +230,10 @@ Status Store::Erase(Path& path, size_t first_page, size_t page_count) noexcept {
 
 Status Store::EraseRoot(std::string_view root) noexcept { return impl_->EraseRoot(root); }
 Status Store::Flush() noexcept { return impl_->Flush(); }
+Status Store::SetCapacity(uint64_t capacity_bytes) noexcept {
+  return impl_->SetCapacity(capacity_bytes);
+}
 std::string Store::StatsJson() noexcept { return impl_->StatsJson(); }
+std::string Store::Explain() noexcept { return impl_->Explain(); }
 
 }  // namespace lamina

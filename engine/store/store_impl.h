@@ -43,10 +43,12 @@
 #include "engine/io/queue_pool.h"
 #include "engine/lamina.h"
 #include "engine/store/counters.h"
+#include "engine/store/evictor.h"
 #include "engine/store/manifest.h"
 #include "engine/store/path.h"
 #include "engine/store/read_tries.h"
 #include "engine/store/root_table.h"
+#include "engine/store/space_budget.h"
 #include "engine/store/view.h"
 #include "tensorlog/journal_reader.h"
 #include "tensorlog/journal_writer.h"
@@ -56,6 +58,20 @@ namespace lamina {
 
 class JsonWriter;
 class Recovery;
+
+// Bytes on disk by what they are for.
+struct SpaceUse {
+  uint64_t segments = 0;
+  uint64_t tables = 0;
+  uint64_t slot_tables = 0;
+  uint64_t journal = 0;
+  uint64_t manifest = 0;
+  uint64_t policy = 0;
+  uint64_t other = 0;
+  [[nodiscard]] uint64_t total() const noexcept {
+    return segments + tables + slot_tables + journal + manifest + policy + other;
+  }
+};
 
 // What a test may put in place of the world.
 struct StoreEnvironment {
@@ -90,7 +106,9 @@ class Store::Impl final : private SegmentSource {
   Status Erase(Path::Impl& path, size_t first, size_t count) noexcept;
   Status EraseRoot(std::string_view root) noexcept;
   Status Flush() noexcept;
+  Status SetCapacity(uint64_t capacity_bytes) noexcept;
   std::string StatsJson() noexcept;
+  std::string Explain() noexcept;
 
   // A put without payloads: everything that the index and the journal see of one. For index
   // benches; getting such a page is a miss.
@@ -158,6 +176,7 @@ class Store::Impl final : private SegmentSource {
   friend class DeadCountTask;
   friend class PageMover;
   friend class SegmentRetirement;
+  friend class ReclaimTask;
 
   // Keeps the store open for the length of a call.
   class Call {
@@ -181,7 +200,7 @@ class Store::Impl final : private SegmentSource {
                       size_t buffers_per_page) const noexcept;
   void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
   [[nodiscard]] IoLimits Limits() const noexcept;
-  void StampHeat(const Path::Impl& path, size_t end) noexcept;
+  void NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   void CountTally(const IoTally& tally, bool write) noexcept;
 
   // ---- put.cc
@@ -202,6 +221,8 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] std::string PathOfLogDir(const std::string& recorded) const noexcept;
   Status OpenTensorLog(ManifestState* state) noexcept;
   Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
+  void MakeEvictor(const ManifestState& state) noexcept;
+  [[nodiscard]] uint64_t PolicyRecordBytes() const noexcept;
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
   void StartBackground() noexcept;
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
@@ -210,6 +231,25 @@ class Store::Impl final : private SegmentSource {
 
   // ---- retire.cc
   [[nodiscard]] bool Stopped(const RetireHow& how) const noexcept;
+  // ---- capacity.cc
+  // What the store's files take on disk now, by asking for each.
+  Result<SpaceUse> MeasureSpace() const noexcept;
+  void UpdateSpace() noexcept;
+  void LookUpDisk(bool now) noexcept;
+  [[nodiscard]] uint64_t GrowableSlots(uint32_t slot_bytes) noexcept;
+  // As TensorLog::Take; waits, bounded, where there is no slot now.
+  Result<std::vector<SlotRun>> TakeSlots(uint32_t page_bytes, size_t count) noexcept;
+  // Waits, bounded, for a first segment of the class of such pages where the store is full of
+  // others.
+  void AwaitClass(uint32_t page_bytes) noexcept;
+  // Asks for work of the kReclaim class, and waits until slots may have changed since `seen`.
+  bool AwaitSlots(uint64_t seen, std::chrono::steady_clock::time_point deadline) noexcept;
+  [[nodiscard]] uint64_t SlotsChanged() noexcept;
+  void NoteSlotsChanged() noexcept;
+  void WakeReclaim() noexcept;
+  std::unique_ptr<BackgroundTask> NextReclaim() noexcept;
+  Status TransferSegment(const Evictor::Transfer& transfer) noexcept;
+  Status ShrinkToBudget() noexcept;
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
@@ -219,8 +259,10 @@ class Store::Impl final : private SegmentSource {
   void FreezeForCheckpoint(CheckpointPlan* plan) noexcept;
   Status WriteTables(CheckpointPlan* plan) noexcept;
   Status PrepareCheckpoint(CheckpointPlan* plan) noexcept;
+  Status SavePolicy(CheckpointPlan* plan) noexcept;
   Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
+  [[nodiscard]] uint64_t JournalSinceCheckpoint() const noexcept;
   // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level 0
   // has too many runs.
   Status MakeMemtableRoom() noexcept;
@@ -240,6 +282,7 @@ class Store::Impl final : private SegmentSource {
 
   // ---- stats.cc
   void WriteRoots(JsonWriter& json) noexcept;
+  void WriteSpace(JsonWriter& json) noexcept;
 
   // ---- compact.cc
   [[nodiscard]] Shape TargetShape() const noexcept;
@@ -263,7 +306,7 @@ class Store::Impl final : private SegmentSource {
 
   // ---- SegmentSource
   Result<uint32_t> ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
-                                  uint32_t slot_count) noexcept override;
+                                  uint32_t* slot_count) noexcept override;
   Status SegmentCreated(const SegmentInfo& info) noexcept override;
   void SegmentFailed(const SegmentInfo& info, const Status& why) noexcept override;
 
@@ -279,9 +322,10 @@ class Store::Impl final : private SegmentSource {
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
   std::vector<Phase> open_phases_;
-  uint64_t memtable_bytes_ = 0;            // size at which a memtable is frozen, and
-  uint64_t memtable_entries_ = 0;          // the entries that go into it
-  uint64_t checkpoint_bytes_ = 0;          // of log, at which a checkpoint is due
+  uint64_t memtable_bytes_ = 0;    // size at which a memtable is frozen, and
+  uint64_t memtable_entries_ = 0;  // the entries that go into it
+  uint64_t checkpoint_bytes_ = 0;  // of log, at which a checkpoint is due
+  uint64_t journal_file_bytes_ = 0;
   bool created_ = false;                   // this open made the store,
   bool created_directory_ = false;         // and its directory
   bool abandoned_ = false;                 // the open failed
@@ -299,6 +343,8 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<TensorLog> log_;
   std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;
+  SpaceBudget budget_;
+  std::unique_ptr<Evictor> evictor_;
 
   std::mutex retire_mutex_;
   std::mutex erase_mutex_;
@@ -311,7 +357,6 @@ class Store::Impl final : private SegmentSource {
   bool full_compaction_wanted_ = false;
   std::map<uint64_t, uint64_t> dead_entries_;  // by table, as last counted
   uint32_t next_segment_id_ = 1;
-  uint64_t segment_bytes_ = 0;  // of all segments, those being created included
 
   std::mutex publish_mutex_;
   std::set<uint64_t> puts_in_progress_;  // that may journal and publish
@@ -327,11 +372,20 @@ class Store::Impl final : private SegmentSource {
   std::atomic<uint64_t> frozen_memtables_{0};
   std::atomic<uint64_t> level_zero_runs_{0};
   std::atomic<bool> flush_wanted_{false};
+  std::atomic<bool> reclaim_wanted_{false};
   std::atomic<bool> dirty_{false};  // something to checkpoint
   std::atomic<uint64_t> bytes_since_checkpoint_{0};
-  std::atomic<uint64_t> operations_{0};
+  std::atomic<uint64_t> checkpoint_sequence_{0};  // of the journal, where the last one stands
+  std::atomic<uint64_t> bytes_since_policy_saved_{0};
+  std::atomic<std::chrono::steady_clock::rep> disk_looked_up_{0};
   std::atomic<bool> walk_orphans_{false};      // taken by the verify source
   std::atomic<bool> orphan_walk_owed_{false};  // until one has ended: no close is clean before
+
+  std::mutex shrink_mutex_;  // one shrinking at a time; before all others
+  std::mutex slots_mutex_;   // the waiters for slots; a leaf
+  std::condition_variable slots_freed_;
+  uint64_t slots_changed_ = 0;
+  uint64_t slot_waiters_ = 0;
 
   std::mutex notes_mutex_;
   std::string last_rejection_;

@@ -198,7 +198,7 @@ class Process final : private SegmentSource, private JournalVisitor {
     return Status::Ok();
   }
 
-  Result<uint32_t> ReserveSegment(uint32_t, uint32_t, uint32_t) noexcept override {
+  Result<uint32_t> ReserveSegment(uint32_t, uint32_t, uint32_t*) noexcept override {
     if (durable_.segments.size() >= kSegments) return Status::NoSpace("enough");
     return static_cast<uint32_t>(durable_.segments.size()) + 1;
   }

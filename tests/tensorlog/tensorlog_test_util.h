@@ -319,7 +319,7 @@ class TestPage {
 class BudgetSource final : public SegmentSource {
  public:
   explicit BudgetSource(size_t budget) : budget_(budget) {}
-  Result<uint32_t> ReserveSegment(uint32_t, uint32_t, uint32_t) noexcept override {
+  Result<uint32_t> ReserveSegment(uint32_t, uint32_t, uint32_t*) noexcept override {
     const std::lock_guard lock(mutex_);
     if (reserved_ >= budget_) return Status::NoSpace("no more segments in this test");
     ++reserved_;

@@ -1,0 +1,276 @@
+// Keeps the store within its capacity, and the classes in balance: segments are added, given up
+// when the capacity shrinks, and pass from one class to another.
+#include <algorithm>
+#include <utility>
+
+#include "engine/store/policy_file.h"
+#include "engine/store/store_impl.h"
+#include "tensorlog/journal_format.h"
+
+namespace lamina {
+namespace {
+
+constexpr auto kDiskLookupPeriod = std::chrono::milliseconds(100);
+// How long a put waits for a slot: for readers to unpin, or for a first segment of its class.
+constexpr auto kSlotWait = std::chrono::milliseconds(200);
+
+}  // namespace
+
+// ---- What there is
+// -------------------------------------------------------------------------------
+
+// Sums up what the file system says, so that it agrees with `du` at any time.
+Result<SpaceUse> Store::Impl::MeasureSpace() const noexcept {
+  SpaceUse use;
+  const auto is_log_dir = [&](const std::string& path) {
+    return std::any_of(log_->log_dirs().begin(), log_->log_dirs().end(),
+                       [&](const auto& dir) { return dir->path() == path; });
+  };
+  const auto measure = [&](const std::string& directory) noexcept -> Status {
+    LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory));
+    if (const auto bytes = fs_->AllocatedBytes(directory); bytes.ok()) use.other += *bytes;
+    for (const std::string& name : names) {
+      if (is_log_dir(directory + "/" + name)) continue;
+      const auto bytes = fs_->AllocatedBytes(directory + "/" + name);
+      if (!bytes.ok()) continue;  // unlinked since
+      uint64_t number = 0;
+      uint32_t segment = 0;
+      uint64_t* kind = &use.other;
+      if (ParseSegmentFileName(name, &segment)) kind = &use.segments;
+      if (ParseTableFileName(name, &number)) kind = &use.tables;
+      if (ParseSlotTableFileName(name, &segment, &number)) kind = &use.slot_tables;
+      if (ParseJournalFileName(name, &number)) kind = &use.journal;
+      if (ParseManifestFileName(name, &number)) kind = &use.manifest;
+      if (ParsePolicyFileName(name, &number)) kind = &use.policy;
+      *kind += *bytes;
+    }
+    return Status::Ok();
+  };
+  LAMINA_RETURN_IF_ERROR(measure(directory_));
+  for (const auto& dir : log_->log_dirs())
+    if (dir->present()) LAMINA_RETURN_IF_ERROR(measure(dir->path()));
+  return use;
+}
+
+// After each checkpoint, which is when metadata grows and goes.
+void Store::Impl::UpdateSpace() noexcept {
+  const auto use = MeasureSpace();
+  if (!use.ok()) return;
+  budget_.SetMetadataBytes(use->total() - use->segments);
+  if (budget_.OverBytes() > 0) WakeReclaim();
+}
+
+void Store::Impl::LookUpDisk(bool now) noexcept {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch().count();
+  const auto period = std::chrono::steady_clock::duration(kDiskLookupPeriod).count();
+  auto last = disk_looked_up_.load(std::memory_order_relaxed);
+  if (!now && last != 0 && time - last < period) return;
+  if (!disk_looked_up_.compare_exchange_strong(last, time, std::memory_order_relaxed) && !now)
+    return;
+  uint64_t free = 0;
+  for (const auto& dir : log_->log_dirs()) {
+    if (!dir->writable()) continue;
+    const auto space = fs_->Space(dir->path());
+    if (!space.ok()) continue;
+    // Directories on one file system have its space together; the most is a bound for all.
+    const uint64_t usable = space->free_bytes > options_.min_free_bytes
+                                ? space->free_bytes - options_.min_free_bytes
+                                : 0;
+    free = std::max(free, usable);
+  }
+  budget_.SetDiskBytes(free);
+}
+
+uint64_t Store::Impl::GrowableSlots(uint32_t slot_bytes) noexcept {
+  LookUpDisk(false);
+  const auto whole = SegmentSlotsFor(slot_bytes, budget_.capacity());
+  return whole.ok() ? budget_.Growable(slot_bytes, *whole) : 0;
+}
+
+// ---- Segments
+// ------------------------------------------------------------------------------------
+
+Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
+                                             uint32_t* slot_count) noexcept {
+  LookUpDisk(true);
+  std::lock_guard lock(manifest_mutex_);
+  LAMINA_RETURN_IF_ERROR(manifest_->status());
+  if (!budget_.TryAdd(slot_bytes, slot_count)) {
+    return Status::NoSpace(log_->log_dirs()[log_dir]->path() +
+                           ": no room for another segment of slots of " +
+                           std::to_string(slot_bytes) +
+                           " bytes within capacity_bytes=" + std::to_string(budget_.capacity()) +
+                           " and min_free_bytes=" + std::to_string(options_.min_free_bytes));
+  }
+  return next_segment_id_++;
+}
+
+Status Store::Impl::SegmentCreated(const SegmentInfo& info) noexcept {
+  std::lock_guard lock(manifest_mutex_);
+  ManifestEdit edit;
+  edit.next_segment_id = next_segment_id_;
+  edit.add_segments.push_back(info);
+  return manifest_->Commit(edit);
+}
+
+void Store::Impl::SegmentFailed(const SegmentInfo& info, const Status& why) noexcept {
+  budget_.Remove(info);
+  NoteBackgroundError(why);
+}
+
+// ---- Slots for a put
+// -----------------------------------------------------------------------------
+
+uint64_t Store::Impl::SlotsChanged() noexcept {
+  std::lock_guard lock(slots_mutex_);
+  return slots_changed_;
+}
+
+bool Store::Impl::AwaitSlots(uint64_t seen,
+                             std::chrono::steady_clock::time_point deadline) noexcept {
+  WakeReclaim();
+  std::unique_lock lock(slots_mutex_);
+  ++slot_waiters_;
+  const bool changed =
+      slots_freed_.wait_until(lock, deadline, [&] { return slots_changed_ != seen || closing_; });
+  --slot_waiters_;
+  return changed && !closing_;
+}
+
+void Store::Impl::AwaitClass(uint32_t page_bytes) noexcept {
+  const uint32_t slot_bytes = SlotBytesFor(page_bytes);
+  const auto deadline = std::chrono::steady_clock::now() + kSlotWait;
+  for (;;) {
+    const uint64_t seen = SlotsChanged();
+    if (evictor_->transfer_due()) WakeReclaim();
+    // A page that is too large for the capacity will not fit later.
+    if (evictor_->HasSlots(slot_bytes) || !SegmentSlotsFor(slot_bytes, budget_.capacity()).ok())
+      return;
+    evictor_->NoteShort(slot_bytes);
+    if (!AwaitSlots(seen, deadline)) return;
+  }
+}
+
+Result<std::vector<SlotRun>> Store::Impl::TakeSlots(uint32_t page_bytes, size_t count) noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + kSlotWait;
+  for (;;) {
+    const uint64_t seen = SlotsChanged();
+    auto runs = log_->Take(page_bytes, count);
+    if (runs.ok() && !runs->empty()) return runs;
+    if (!runs.ok() && runs.status().code() != StatusCode::kNoSpace) return runs;
+    if (!SegmentSlotsFor(SlotBytesFor(page_bytes), budget_.capacity()).ok()) return runs;
+    evictor_->NoteShort(SlotBytesFor(page_bytes));
+    if (AwaitSlots(seen, deadline)) continue;
+    if (!runs.ok()) return runs;
+    return Status::NoSpace("no slot of " + std::to_string(SlotBytesFor(page_bytes)) +
+                           " bytes came free in time");
+  }
+}
+
+// A put or get has ended, or a segment has gone: what waits for slots looks again.
+void Store::Impl::NoteSlotsChanged() noexcept {
+  std::lock_guard lock(slots_mutex_);
+  ++slots_changed_;
+  if (slot_waiters_ > 0) slots_freed_.notify_all();
+}
+
+// ---- In the background
+// ---------------------------------------------------------------------------
+
+class ReclaimTask final : public BackgroundTask {
+ public:
+  explicit ReclaimTask(Store::Impl& store) noexcept : store_(store) {}
+
+  Result<Progress> Step() noexcept override {
+    store_.evictor_->ShowNoted();
+    if (store_.budget_.OverBytes() > 0) {
+      LAMINA_RETURN_IF_ERROR(store_.ShrinkToBudget());
+      return Progress::kDone;
+    }
+    const auto transfer = store_.evictor_->NextTransfer();
+    if (!transfer) return Progress::kDone;
+    LAMINA_RETURN_IF_ERROR(store_.TransferSegment(*transfer));
+    return Progress::kMore;
+  }
+  void Cancel() noexcept override {}
+
+ private:
+  Store::Impl& store_;
+};
+
+void Store::Impl::WakeReclaim() noexcept {
+  reclaim_wanted_.store(true, std::memory_order_release);
+  scheduler_->Wake(WorkClass::kReclaim);
+}
+
+std::unique_ptr<BackgroundTask> Store::Impl::NextReclaim() noexcept {
+  if (!reclaim_wanted_.exchange(false, std::memory_order_acq_rel)) return nullptr;
+  return std::make_unique<ReclaimTask>(*this);
+}
+
+Status Store::Impl::TransferSegment(const Evictor::Transfer& transfer) noexcept {
+  uint64_t bytes = 0;
+  {
+    const SegmentTable::ReadSection section(log_->table());
+    for (const uint32_t id : transfer.segments) {
+      if (const Segment* segment = section.Find(id)) bytes += segment->info().bytes();
+    }
+  }
+  budget_.Earmark(transfer.slot_bytes, bytes);
+  RetireReport report;
+  Status status = RetireSegments(transfer.segments, false, &closing_, &report);
+  // Readers hold it: the next put that is short asks again.
+  if (!status.ok()) budget_.Earmark(0, 0);
+  StoreCounters::Add(counters_.segments_transferred, report.segments);
+  NoteSlotsChanged();
+  return status.code() == StatusCode::kBusy ? Status::Ok() : status;
+}
+
+// Gives up segments until the rest fits. What is live in them moves to what eviction has left over
+// elsewhere.
+Status Store::Impl::ShrinkToBudget() noexcept {
+  std::lock_guard shrink_lock(shrink_mutex_);
+  while (const uint64_t over = budget_.OverBytes()) {
+    if (closing_) return Status::Closed(directory_ + ": the store is being closed");
+    std::vector<uint32_t> leaving;
+    uint64_t gained = 0;
+    {
+      const auto candidates = evictor_->SegmentsByLiveBytes();
+      const SegmentTable::ReadSection section(log_->table());
+      for (const uint32_t id : candidates) {
+        if (gained >= over) break;
+        const Segment* const segment = section.Find(id);
+        if (segment == nullptr) continue;
+        leaving.push_back(id);
+        gained += segment->info().bytes() + kSlotReserveBytes * segment->slot_count();
+      }
+      for (const uint32_t id : leaving) (void)log_->SetDraining(id, true);
+    }
+    if (leaving.empty()) return Status::Ok();
+    // Draining segments count no more: what is left of the classes is what has to hold their pages.
+    evictor_->TrimAll();
+    RetireReport report;
+    LAMINA_RETURN_IF_ERROR(RetireSegments(leaving, true, &closing_, &report));
+    StoreCounters::Add(counters_.segments_given_up, report.segments);
+    NoteSlotsChanged();
+    if (report.segments == 0) return Status::Busy("no segment could be given up now");
+  }
+  return Status::Ok();
+}
+
+Status Store::Impl::SetCapacity(uint64_t capacity_bytes) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  Options changed = options_;
+  changed.capacity_bytes = capacity_bytes;
+  LAMINA_RETURN_IF_ERROR(changed.Validate());
+  budget_.SetCapacity(capacity_bytes);
+  log_->SetCapacity(capacity_bytes);
+  LookUpDisk(true);
+  evictor_->ShowNoted();
+  LAMINA_RETURN_IF_ERROR(ShrinkToBudget());
+  evictor_->TrimAll();
+  return Status::Ok();
+}
+
+}  // namespace lamina

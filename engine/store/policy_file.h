@@ -1,0 +1,29 @@
+// The file of what the eviction policy has learned: `0000000012.policy`, named by the manifest.
+//
+// It is the policy's saved state as it is (format and checksums:
+// tensorlog/eviction/state_format.h). A new one is written with a checkpoint, synced, and named by
+// the checkpoint's edit; the old one goes afterwards. A missing or damaged one costs hits until the
+// policy has learned anew, never an open.
+#ifndef LAMINA_ENGINE_STORE_POLICY_FILE_H_
+#define LAMINA_ENGINE_STORE_POLICY_FILE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/status.h"
+#include "engine/io/file_system.h"
+
+namespace lamina {
+
+std::string PolicyFileName(uint64_t number) noexcept;
+bool ParsePolicyFileName(std::string_view name, uint64_t* number) noexcept;
+
+// Durable on return, but for its directory's entry.
+Status WritePolicyFile(FileSystem& fs, const std::string& path, std::string_view state) noexcept;
+// kCorruption for one that is larger than any.
+Result<std::string> ReadPolicyFile(FileSystem& fs, const std::string& path) noexcept;
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_POLICY_FILE_H_

@@ -1,0 +1,75 @@
+// How capacity_bytes is divided, and whether there is room for one more segment.
+//
+//   capacity_bytes = segments + 16 MiB + 400 bytes a slot
+//
+// What is kept beside the segments is for everything else: the index and tables being merged (22
+// bytes an entry, up to 1.5 entries a slot, twice: 66), slot tables of two generations (88), the
+// eviction policy's records of two generations (200), the journal, the manifest, the ballast. If
+// these ever need more (`excess`), the segments get less. min_free_bytes bounds segments too: what
+// is free on the disks of the log directories beyond it.
+//
+// Thread-safe; pure arithmetic.
+#ifndef LAMINA_ENGINE_STORE_SPACE_BUDGET_H_
+#define LAMINA_ENGINE_STORE_SPACE_BUDGET_H_
+
+#include <cstdint>
+#include <mutex>
+
+#include "tensorlog/segment.h"
+
+namespace lamina {
+
+inline constexpr uint64_t kBaseReserveBytes = uint64_t{16} << 20;
+inline constexpr uint64_t kSlotReserveBytes = 400;
+
+class SpaceBudget {
+ public:
+  // 0: only the disk bounds.
+  explicit SpaceBudget(uint64_t capacity_bytes) noexcept : capacity_(capacity_bytes) {}
+
+  void SetCapacity(uint64_t capacity_bytes) noexcept;
+  [[nodiscard]] uint64_t capacity() const noexcept;
+  // Free bytes that the store may use, as last looked up.
+  void SetDiskBytes(uint64_t bytes) noexcept;
+  // Bytes that everything but segments takes.
+  void SetMetadataBytes(uint64_t bytes) noexcept;
+
+  // A segment that exists.
+  void Add(const SegmentInfo& info) noexcept;
+  void Remove(const SegmentInfo& info) noexcept;
+  // Reserves a segment of up to `*slots` slots, a whole one; what is left may be less, and then
+  // `*slots` is what it gets. False when what is left is not worth a segment.
+  bool TryAdd(uint32_t slot_bytes, uint32_t* slots) noexcept;
+  // Slots that segments of the class, of `whole` slots each, could have in all beyond those there
+  // are.
+  [[nodiscard]] uint64_t Growable(uint32_t slot_bytes, uint32_t whole) const noexcept;
+
+  // The bytes that come free next are for this class alone, until it has taken them or another
+  // Earmark. 0 bytes: for all.
+  void Earmark(uint32_t slot_bytes, uint64_t bytes) noexcept;
+
+  // By how much the segments exceed what they may take: 0 unless capacity shrank or metadata grew.
+  [[nodiscard]] uint64_t OverBytes() const noexcept;
+  [[nodiscard]] uint64_t segment_bytes() const noexcept;
+  [[nodiscard]] uint64_t slots() const noexcept;
+
+ private:
+  // All under mutex_. What is left for a class; what everything but segments may take.
+  [[nodiscard]] uint64_t LeftFor(uint32_t slot_bytes) const noexcept;
+  [[nodiscard]] uint64_t Reserve() const noexcept;
+  [[nodiscard]] uint32_t SlotsWithin(uint64_t left, uint32_t slot_bytes,
+                                     uint32_t whole) const noexcept;
+
+  mutable std::mutex mutex_;
+  uint64_t capacity_;
+  uint64_t disk_bytes_ = UINT64_MAX;
+  uint64_t metadata_bytes_ = 0;
+  uint64_t segment_bytes_ = 0;
+  uint64_t slots_ = 0;
+  uint32_t earmark_class_ = 0;
+  uint64_t earmark_bytes_ = 0;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_SPACE_BUDGET_H_
