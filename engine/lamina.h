@@ -362,6 +362,14 @@ class Store {
   // return. kBusy when readers or writers hold too much of it: call again; the background goes on.
   Status SetCapacity(uint64_t capacity_bytes) noexcept;
 
+  // Gives disk space back to the file system now: the sparsest segments are given up, what is live
+  // in them is moved together, path by path, and what is condemned goes. `options` is empty, or
+  // "target_bytes=N" (K, M, G, T as elsewhere): how much to give back, as much as is worthwhile
+  // otherwise. The result is a report as one JSON object: segments_freed, segments_made,
+  // bytes_freed, pages_moved, bytes_moved, pages_condemned_dropped, pages_bad, segments_kept,
+  // stopped, seconds, problems. Takes long; puts and gets go on meanwhile.
+  Result<std::string> CollectGarbage(std::string_view options) noexcept;
+
   // Everything the store counts, as one JSON object.
   std::string StatsJson() noexcept;
   // Why the store decides as it does, in numbers, as one JSON object: what the eviction policy has

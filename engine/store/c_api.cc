@@ -276,9 +276,13 @@ int lamina_set_capacity(lamina_store* store, uint64_t capacity_bytes, char** err
   return Report(store->store->SetCapacity(capacity_bytes), error);
 }
 
-int lamina_collect_garbage(lamina_store*, const char*, char** report_json, char** error) {
+int lamina_collect_garbage(lamina_store* store, const char* options, char** report_json,
+                           char** error) {
   if (report_json != nullptr) *report_json = nullptr;
-  return NotSupported("lamina_collect_garbage", error);
+  if (store == nullptr) return Report(MissingArgument("lamina_collect_garbage", "store"), error);
+  auto report = store->store->CollectGarbage(options == nullptr ? "" : options);
+  if (report.ok() && report_json != nullptr) *report_json = CopyText(*report);
+  return Report(report.status(), error);
 }
 
 char* lamina_stats_json(lamina_store* store) {

@@ -83,7 +83,11 @@ std::unique_ptr<EntryIterator> PageMover::AllEntries() noexcept {
       return store_.tables_->Get(meta);
     };
     options.table.on_damage = damaged;
-    options.on_lost_table = [damaged](const TableMeta&, const Status& why) { damaged(why); };
+    options.on_lost_table = [this, damaged](const TableMeta&, const Status& why) {
+      damaged(why);
+      // What it names may have gone to a table that is not in the view.
+      if (store_.CurrentView()->tree != view_->tree) unreached_known_ = false;
+    };
     sources.push_back(std::make_unique<RunIterator>(run.run->tables, std::move(options)));
   }
   return std::make_unique<MergingIterator>(std::move(sources));
@@ -122,6 +126,7 @@ Status PageMover::Consider(const StemKey& key, const Entry& entry) noexcept {
 
 // As after an unclean shutdown: no lookup finds these, and nothing could be said of a copy.
 void PageMover::FreeUnreached() noexcept {
+  if (!unreached_known_) return;
   uint64_t freed = 0;
   for (const auto& [segment, tags] : wanted_) {
     for (uint32_t slot = 0; slot < tags.size(); ++slot)
@@ -355,6 +360,7 @@ Status PageMover::Journal(const JournalWriter::Guard& guard) noexcept {
 
 void PageMover::Publish(JournalPosition position) noexcept {
   std::lock_guard lock(store_.publish_mutex_);
+  store_.move_generation_.fetch_add(1, std::memory_order_acq_rel);
   const auto live = [this](const Page& page) {
     return store_.log_->LiveRoot(page.entry.slot, page.tag()).has_value();
   };
@@ -370,6 +376,8 @@ void PageMover::Publish(JournalPosition position) noexcept {
     PublishStretch(i, end, position);
     i = end;
   }
+  store_.move_generation_.fetch_add(1, std::memory_order_acq_rel);
+  store_.move_generation_.notify_all();
   store_.dirty_.store(true, std::memory_order_release);
 }
 

@@ -86,6 +86,7 @@ class PageMover {
   std::shared_ptr<const View> view_;
   std::map<uint32_t, std::vector<uint64_t>> wanted_;  // by segment: a slot's tag, or 0
   uint64_t wanted_left_ = 0;
+  bool unreached_known_ = true;  // what the walk did not meet is reached by no entry
   std::map<uint32_t, std::shared_ptr<RootState>> roots_;  // by number
 
   AlignedBuffer scratch_;

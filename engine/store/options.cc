@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "engine/base/keys.h"
+#include "engine/base/size_text.h"
 #include "engine/base/status.h"
 
 namespace lamina {
@@ -29,52 +30,6 @@ Status BadValue(string_view name, string_view value, const string& expected) {
 
 // ---- Kinds of values
 // -----------------------------------------------------------------------------
-
-// 123, 64K, 1M, 2G, 1T: powers of 1024.
-bool ParseSize(string_view text, uint64_t* value) {
-  unsigned shift = 0;
-  if (!text.empty()) {
-    switch (text.back()) {
-      case 'K':
-      case 'k':
-        shift = 10;
-        break;
-      case 'M':
-      case 'm':
-        shift = 20;
-        break;
-      case 'G':
-      case 'g':
-        shift = 30;
-        break;
-      case 'T':
-      case 't':
-        shift = 40;
-        break;
-      default:
-        break;
-    }
-  }
-  if (shift != 0) text.remove_suffix(1);
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return false;
-  if (number > (UINT64_MAX >> shift)) return false;
-  *value = number << shift;
-  return true;
-}
-
-string SizeText(uint64_t value) {
-  constexpr string_view kSuffixes = "KMGT";
-  size_t suffix = 0;
-  while (value != 0 && value % 1024 == 0 && suffix < kSuffixes.size()) {
-    value /= 1024;
-    ++suffix;
-  }
-  string text = std::to_string(value);
-  if (suffix > 0) text.push_back(kSuffixes[suffix - 1]);
-  return text;
-}
 
 bool ParseDouble(string_view text, double* value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);

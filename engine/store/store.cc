@@ -87,9 +87,23 @@ std::shared_ptr<const View> Store::Impl::CurrentView() const noexcept {
   return view_;
 }
 
+// A page that moves while it is looked for may be missed in both places: its copy is not in the
+// memtable yet, or in a younger one than this view has, and then its old slot is free. So where
+// moves were published meanwhile, what is missing is looked for again.
 void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
-  const auto view = CurrentView();
-  Locator(*view, *log_, cache_.get(), *queues_, counters_).Locate(path, first, count, stop_at_miss);
+  constexpr int kMaxTries = 4;
+  for (int i = 0; i < kMaxTries; ++i) {
+    const uint64_t before = move_generation_.load(std::memory_order_acquire);
+    const auto view = CurrentView();
+    Locator locator(*view, *log_, cache_.get(), *queues_, counters_);
+    locator.Locate(path, first, count, stop_at_miss);
+    const auto end = path.locations.begin() + static_cast<ptrdiff_t>(first + count);
+    const bool all = std::all_of(path.locations.begin() + static_cast<ptrdiff_t>(first), end,
+                                 [](const Location& location) { return location.found; });
+    const uint64_t after = move_generation_.load(std::memory_order_acquire);
+    if (all || (after == before && before % 2 == 0)) return;
+    if (after % 2 != 0) move_generation_.wait(after);
+  }
 }
 
 IoLimits Store::Impl::Limits() const noexcept { return {options_.request_bytes, nullptr}; }

@@ -42,6 +42,7 @@
 #include "engine/io/file_system.h"
 #include "engine/io/queue_pool.h"
 #include "engine/lamina.h"
+#include "engine/store/collect.h"
 #include "engine/store/counters.h"
 #include "engine/store/evictor.h"
 #include "engine/store/manifest.h"
@@ -148,6 +149,10 @@ class Store::Impl final : private SegmentSource {
   };
   Status Retire(std::span<const uint32_t> segments, const RetireHow& how,
                 RetireReport* report) noexcept;
+  // As in lamina.h. Ends early, with what it has done in the report, when `*stop` (may be null)
+  // says so.
+  Status CollectGarbage(const CollectOptions& options, const std::atomic<bool>* stop,
+                        CollectReport* report) noexcept;
   Scheduler& scheduler() noexcept { return *scheduler_; }
   TensorLog& log() noexcept { return *log_; }
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
@@ -174,6 +179,7 @@ class Store::Impl final : private SegmentSource {
   friend class CheckpointTask;
   friend class OrphanTask;
   friend class DeadCountTask;
+  friend class GarbageCollector;
   friend class PageMover;
   friend class SegmentRetirement;
   friend class ReclaimTask;
@@ -250,6 +256,10 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<BackgroundTask> NextReclaim() noexcept;
   Status TransferSegment(const Evictor::Transfer& transfer) noexcept;
   Status ShrinkToBudget() noexcept;
+
+  // ---- collect.cc
+  // Ok, or the error that has ended writing: of the manifest or the journal.
+  [[nodiscard]] Status WritableStatus() noexcept;
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
@@ -363,6 +373,8 @@ class Store::Impl final : private SegmentSource {
   uint64_t next_put_ = 0;
   std::condition_variable put_done_;  // one has ended; the journal's low water may have risen
   std::set<PageKey> barred_;
+  // Odd while moved pages are being published, so that lookups notice: see Locate.
+  std::atomic<uint64_t> move_generation_{0};
 
   mutable std::mutex view_mutex_;
   std::shared_ptr<const View> view_;

@@ -6,52 +6,13 @@
 #include <set>
 #include <thread>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/move_history.h"
 
 namespace lamina::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kPage = 65536;  // 16 of them make a segment
-constexpr size_t kSlots = 16;
-
 using Report = Store::Impl::RetireReport;
-
-Options SmallSegments() { return TestOptions("capacity_bytes=64M;checkpoint_seconds=0"); }
-
-// The segments that hold pages of the path, by page.
-std::vector<SlotRef> PlacesOf(Store& store, TestPath& path) {
-  ProbePages(store, path, 0, path.seeds.size());
-  std::vector<SlotRef> places;
-  for (const Location& location : path.path->impl()->locations)
-    places.push_back(location.found ? location.entry.slot : SlotRef{});
-  return places;
-}
-
-uint64_t TagOn(const TestPath& path, size_t page) {
-  const Path::Impl& impl = *path.path->impl();
-  return impl.locations[page].entry.tag(impl.fingerprints[page]);
-}
-
-std::set<uint32_t> SegmentsOf(Store& store) {
-  std::set<uint32_t> ids;
-  for (const SegmentInfo& info : store.impl()->log().Segments()) ids.insert(info.id);
-  return ids;
-}
-
-// Condemns every `step`-th page, so that there is room for moves; returns which.
-std::set<size_t> CondemnEvery(Store& store, TestPath& path, size_t step) {
-  const auto places = PlacesOf(store, path);
-  std::set<size_t> condemned;
-  for (size_t i = 0; i < places.size(); i += step) {
-    REQUIRE(store.impl()->log().Condemn(places[i], TagOn(path, i)));
-    condemned.insert(i);
-  }
-  return condemned;
-}
 
 void CheckLive(Store& store, TestPath& path, const std::set<size_t>& may_be_gone) {
   const GetOutcome got = GetPages(store, path, 0, path.seeds.size(), kPage);
@@ -311,141 +272,21 @@ TEST_CASE("segments come and go beside puts, gets and erases, and no page is los
 // ---- Crashes and failures
 // ------------------------------------------------------------------------
 
-Result<std::unique_ptr<Store>> OpenOn(std::unique_ptr<FileSystem> file_system) {
-  StoreEnvironment environment;
-  environment.file_system = std::move(file_system);
-  environment.seed = 5;
-  environment.background_threads = 0;
-  auto impl = Store::Impl::Open("/store", TestOptions("capacity_bytes=64M;checkpoint_seconds=0"),
-                                std::move(environment));
-  if (!impl.ok()) return impl.status();
-  return std::make_unique<Store>(std::move(*impl));
+Status RetireTwo(Store& store) {
+  Report report;
+  const uint32_t ids[] = {1, 2};
+  return store.impl()->RetireSegments(ids, true, nullptr, &report);
 }
-
-constexpr size_t kHistoryPages = 3 * kSlots + 4;
-
-// A store with three full segments and a fourth one begun: every third page is condemned, pages 20
-// to 23 are erased, the rest is live and synced.
-struct MoveHistory {
-  std::set<size_t> condemned;
-  static bool Erased(size_t page) { return page >= 20 && page < 24; }
-
-  void Prepare(Store& store) {
-    TestPath path = MakePath(store, "model", Tokens(0, kHistoryPages));
-    REQUIRE(CountOk(PutPages(store, path, 0, kHistoryPages, kPage)) == kHistoryPages);
-    REQUIRE(store.Erase(*path.path, 20, 4).ok());
-    const auto places = PlacesOf(store, path);
-    for (size_t i = 0; i < kHistoryPages; i += 3) {
-      if (Erased(i)) continue;
-      REQUIRE(store.impl()->log().Condemn(places[i], TagOn(path, i)));
-      condemned.insert(i);
-    }
-    REQUIRE(store.Flush().ok());
-  }
-
-  static Status Retire(Store& store) {
-    Report report;
-    const uint32_t ids[] = {1, 2};
-    return store.impl()->RetireSegments(ids, true, nullptr, &report);
-  }
-
-  void Check(SimulatedDisk& disk, uint64_t n) const {
-    CAPTURE(n);
-    auto opened = OpenOn(disk.Restart());
-    if (!opened.ok()) FAIL_CHECK(opened.status().ToString());
-    if (!opened.ok()) return;
-    Store& store = **opened;
-    TestPath path = MakePath(store, "model", Tokens(0, kHistoryPages));
-    const GetOutcome got = GetPages(store, path, 0, kHistoryPages, kPage);
-    CHECK(got.wrong == 0);
-    for (size_t i = 0; i < kHistoryPages; ++i) {
-      CAPTURE(i);
-      if (Erased(i)) {
-        CHECK(got.states[i] == PageState::kMiss);
-      } else if (!condemned.contains(i)) {
-        CHECK(got.states[i] == PageState::kOk);
-      }
-    }
-    CheckNothingLeaks(disk, store, got);
-    CHECK(CountOk(PutPages(store, path, 0, kHistoryPages, kPage)) == kHistoryPages);
-    // And the segments can be given up after all.
-    const auto ids = SegmentsOf(store);
-    if (!ids.contains(1) || !ids.contains(2)) return;
-    Status status = Retire(store);
-    CHECK((status.ok() || status.code() == StatusCode::kNoSpace));
-    CHECK(GetPages(store, path, 0, kHistoryPages, kPage).wrong == 0);
-  }
-
-  // Every tag belongs to a page that is found, once the walk for orphans has been made; and every
-  // file to a segment.
-  static void CheckNothingLeaks(const SimulatedDisk& disk, Store& store, const GetOutcome& got) {
-    while (store.impl()->scheduler().RunOne()) {
-    }
-    size_t tags = 0;
-    store.impl()->log().ForEachSlot([&](Segment&, uint32_t, Slot& slot) {
-      if (slot.tag() != 0) ++tags;
-    });
-    CHECK(tags == CountOk(got.states));
-    size_t files = 0;
-    for (const std::string& file : disk.Files())
-      if (file.ends_with(".segment")) ++files;
-    CHECK(files == SegmentsOf(store).size());
-  }
-};
 
 TEST_CASE("a crash at every operation of giving up segments loses and resurrects nothing") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (uint64_t n = 1;; ++n) {
-    SimulatedDisk disk(n);
-    MoveHistory history;
-    {
-      auto store = OpenOn(disk.Restart());
-      REQUIRE(store.ok());
-      history.Prepare(**store);
-      disk.SetCrashAt(n, kind);
-      (void)MoveHistory::Retire(**store);
-      if (!disk.crashed()) {
-        // Through to the end; a power cut now must not lose anything either.
-        CHECK(n > 10);
-        CHECK(SegmentsOf(**store) == std::set<uint32_t>{3, 4});
-        disk.Crash(kind);
-        n = UINT64_MAX;
-      }
-    }
-    history.Check(disk, n);
-    if (n == UINT64_MAX) break;
-  }
+  CrashEverywhere(kind, {}, RetireTwo, [](Store& store) {
+    CHECK(SegmentsOf(store) == std::set<uint32_t>{3, 4});
+  });
 }
 
 TEST_CASE("a failure of any operation of giving up segments is survived") {
-  const int error = GENERATE(EIO, ENOSPC);
-  for (uint64_t n = 1;; ++n) {
-    SimulatedDisk disk(n);
-    MoveHistory history;
-    bool through = false;
-    {
-      auto store = OpenOn(disk.Restart());
-      REQUIRE(store.ok());
-      history.Prepare(**store);
-      const uint64_t before = disk.operations();
-      disk.FailOperation(n, error);
-      (void)MoveHistory::Retire(**store);
-      through = disk.operations() - before < n;
-      disk.FailOperation(0, 0);
-      // The store goes on, with what it must have.
-      TestPath path = MakePath(**store, "model", Tokens(0, kHistoryPages));
-      const GetOutcome got = GetPages(**store, path, 0, kHistoryPages, kPage);
-      CHECK(got.wrong == 0);
-      for (size_t i = 0; i < kHistoryPages; ++i) {
-        CAPTURE(n, i);
-        if (!history.condemned.contains(i) && !MoveHistory::Erased(i))
-          CHECK(got.states[i] == PageState::kOk);
-      }
-      disk.Crash(SimulatedCrash::kPower);
-    }
-    history.Check(disk, n);
-    if (through) break;
-  }
+  FailEverywhere(GENERATE(EIO, ENOSPC), RetireTwo);
 }
 
 }  // namespace

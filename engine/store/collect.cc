@@ -1,0 +1,232 @@
+#include "engine/store/collect.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <utility>
+
+#include "engine/base/json_writer.h"
+#include "engine/base/size_text.h"
+#include "engine/store/collect_plan.h"
+#include "engine/store/store_impl.h"
+
+namespace lamina {
+
+Result<CollectOptions> CollectOptions::Parse(std::string_view text) noexcept {
+  constexpr std::string_view kTarget = "target_bytes=";
+  CollectOptions options;
+  while (text.ends_with(';')) text.remove_suffix(1);
+  if (text.empty()) return options;
+  if (!text.starts_with(kTarget)) {
+    return Status::InvalidArgument("collect garbage: unknown option '" + std::string(text) +
+                                   "'; the only one is target_bytes=N");
+  }
+  text.remove_prefix(kTarget.size());
+  if (!ParseSize(text, &options.target_bytes) || options.target_bytes == 0) {
+    return Status::InvalidArgument("collect garbage: option target_bytes: '" + std::string(text) +
+                                   "' is not a size or number from 1 to 2^64-1");
+  }
+  return options;
+}
+
+std::string CollectReport::ToJson() const noexcept {
+  JsonWriter json;
+  json.BeginObject()
+      .Field("segments_freed", segments_freed)
+      .Field("segments_made", segments_made)
+      .Field("bytes_freed", bytes_freed)
+      .Field("pages_moved", pages_moved)
+      .Field("bytes_moved", bytes_moved)
+      .Field("pages_condemned_dropped", pages_condemned_dropped)
+      .Field("pages_bad", pages_bad)
+      .Field("segments_kept", segments_kept)
+      .Field("stopped", stopped)
+      .Field("seconds", seconds);
+  json.Key("problems").BeginArray();
+  for (const std::string& problem : problems) json.Value(problem);
+  json.End().End();
+  return json.Take();
+}
+
+// One run. Plans anew after each step, since puts and gets go on: segments that could not be given
+// up, and those that were made, are left out from then on, so it ends.
+class GarbageCollector {
+ public:
+  GarbageCollector(Store::Impl& store, const CollectOptions& options, const std::atomic<bool>* stop,
+                   CollectReport* report) noexcept
+      : store_(store), log_(*store.log_), options_(options), report_(report) {
+    how_.stop = stop;
+  }
+
+  Status Run() noexcept {
+    const auto began = std::chrono::steady_clock::now();
+    Status status;
+    while (status.ok() && gained() < options_.target_bytes && !store_.Stopped(how_)) {
+      const auto plan = PlanCollection(Uses(), options_.target_bytes - gained(), StepBytes());
+      if (plan.empty()) break;
+      Take(plan.front());
+      status = store_.WritableStatus();
+    }
+    report_->stopped = store_.Stopped(how_);
+    report_->segments_freed = retired_.segments;
+    report_->bytes_freed = gained();
+    report_->pages_moved = retired_.pages_moved;
+    report_->bytes_moved = retired_.bytes_moved;
+    report_->pages_condemned_dropped = retired_.pages_condemned;
+    report_->pages_bad = retired_.pages_bad;
+    report_->seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    return status;
+  }
+
+ private:
+  [[nodiscard]] uint64_t gained() const noexcept {
+    return retired_.bytes_freed > made_bytes_ ? retired_.bytes_freed - made_bytes_ : 0;
+  }
+
+  // What was gained may be used as well. Less where there was no room for that.
+  [[nodiscard]] uint64_t StepBytes() const noexcept {
+    return (CollectionStepBytes(log_bytes_) + gained()) >> halvings_;
+  }
+
+  [[nodiscard]] std::vector<SegmentUse> Uses() const noexcept {
+    std::vector<SegmentUse> uses;
+    const SegmentTable::ReadSection section(log_.table());
+    for (const Segment* segment : log_.table().All()) {
+      if (segment->absent() || segment->draining() || done_with_.contains(segment->id())) continue;
+      uses.push_back({segment->info(), segment->counts()});
+    }
+    return uses;
+  }
+
+  void Problem(const Status& status) noexcept {
+    constexpr size_t kMostProblems = 100;
+    if (report_->problems.size() < kMostProblems) report_->problems.push_back(status.ToString());
+  }
+
+  // Into new segments. Where there is no room for those, a smaller step is tried; in the end one
+  // segment's pages go to what is free or condemned in others, and with the space that it gives
+  // back the next step may find room.
+  void Take(const CollectionStep& step) noexcept {
+    std::vector<uint32_t> made;
+    Status status;
+    for (const uint32_t slots : step.new_segments) {
+      auto id = log_.AddEmptySegment(step.log_dir, step.slot_bytes, slots);
+      status = id.status();
+      if (!status.ok()) break;
+      made.push_back(*id);
+      done_with_.insert(*id);
+    }
+    if (status.ok()) {
+      how_.into = made;
+      GiveUp(step.segments);
+      how_.into = {};
+    } else if (status.code() != StatusCode::kNoSpace) {
+      Problem(status);
+      Keep(step.segments);
+    } else if (step.segments.size() > 1 && step.pages > 0 && halvings_ < kMaxHalvings) {
+      ++halvings_;
+    } else {
+      Squeeze(step.segments.front(), step.slot_bytes);
+    }
+    for (const uint32_t id : made) OpenNew(id);
+  }
+
+  void GiveUp(std::span<const uint32_t> segments) noexcept {
+    const uint64_t before = retired_.segments;
+    const Status status = store_.Retire(segments, how_, &retired_);
+    done_with_.insert(segments.begin(), segments.end());
+    if (status.ok() || store_.Stopped(how_)) return;
+    Problem(status);
+    report_->segments_kept += segments.size() - (retired_.segments - before);
+  }
+
+  void Keep(std::span<const uint32_t> segments) noexcept {
+    done_with_.insert(segments.begin(), segments.end());
+    report_->segments_kept += segments.size();
+  }
+
+  void Squeeze(uint32_t id, uint32_t slot_bytes) noexcept {
+    uint64_t live = 0;
+    uint64_t room = 0;
+    {
+      const SegmentTable::ReadSection section(log_.table());
+      for (const Segment* segment : log_.table().All()) {
+        if (segment->slot_bytes() != slot_bytes || segment->absent()) continue;
+        if (segment->id() == id) {
+          live = segment->counts().live;
+        } else if (!segment->draining()) {
+          room += segment->reusable();
+        }
+      }
+    }
+    const uint32_t ids[] = {id};
+    if (room >= live) return GiveUp(ids);
+    Problem(Status::NoSpace("segment " + std::to_string(id) + " holds " + std::to_string(live) +
+                            " live pages; elsewhere there is room for " + std::to_string(room) +
+                            ", and no segment may be added"));
+    Keep(ids);
+  }
+
+  // What was made takes new pages from now on, or goes again if it got none.
+  void OpenNew(uint32_t id) noexcept {
+    SegmentInfo info;
+    bool used = false;
+    {
+      const SegmentTable::ReadSection section(log_.table());
+      const Segment& segment = *section.Find(id);
+      info = segment.info();
+      used = segment.reusable() < segment.slot_count();
+    }
+    made_bytes_ += info.bytes();
+    ++report_->segments_made;
+    if (used) {
+      (void)log_.SetDraining(id, false);
+      return;
+    }
+    // It holds nothing, so this neither moves nor waits; without it the segment is open for puts.
+    const uint32_t ids[] = {id};
+    Store::Impl::RetireReport gone;
+    (void)store_.Retire(ids, {}, &gone);
+    made_bytes_ -= gone.bytes_freed;
+    report_->segments_made -= gone.segments;
+  }
+
+  static constexpr int kMaxHalvings = 20;
+
+  Store::Impl& store_;
+  TensorLog& log_;
+  const uint64_t log_bytes_ = log_.file_bytes();
+  int halvings_ = 0;
+  const CollectOptions& options_;
+  CollectReport* const report_;
+  Store::Impl::RetireHow how_;
+  Store::Impl::RetireReport retired_;
+  uint64_t made_bytes_ = 0;
+  std::set<uint32_t> done_with_;
+};
+
+Status Store::Impl::WritableStatus() noexcept {
+  {
+    std::lock_guard lock(manifest_mutex_);
+    LAMINA_RETURN_IF_ERROR(manifest_->status());
+  }
+  return journal_->status();
+}
+
+Status Store::Impl::CollectGarbage(const CollectOptions& options, const std::atomic<bool>* stop,
+                                   CollectReport* report) noexcept {
+  const Call call(*this);
+  LAMINA_RETURN_IF_ERROR(call.status());
+  LAMINA_RETURN_IF_ERROR(GarbageCollector(*this, options, stop, report).Run());
+  return call.status();
+}
+
+Result<std::string> Store::CollectGarbage(std::string_view options) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(const CollectOptions parsed, CollectOptions::Parse(options));
+  CollectReport report;
+  LAMINA_RETURN_IF_ERROR(impl_->CollectGarbage(parsed, nullptr, &report));
+  return report.ToJson();
+}
+
+}  // namespace lamina
