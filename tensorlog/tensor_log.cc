@@ -172,9 +172,15 @@ Result<uint32_t> TensorLog::AddEmptySegment(uint32_t log_dir, uint32_t slot_byte
 
 // `info` is without an id.
 Result<uint32_t> TensorLog::MakeSegment(SegmentInfo info, bool draining) noexcept {
+  const uint32_t wanted = info.slot_count;
   LAMINA_ASSIGN_OR_RETURN(info.id,
                           source_.ReserveSegment(info.log_dir, info.slot_bytes, &info.slot_count));
   const auto make = [&]() noexcept -> Status {
+    // What is to be moved together needs all of its slots.
+    if (draining && info.slot_count < wanted) {
+      return Status::NoSpace("there is room for " + std::to_string(info.slot_count) +
+                             " slots where " + std::to_string(wanted) + " are needed");
+    }
     LAMINA_RETURN_IF_ERROR(CheckInfo(info));
     LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<Segment> segment,
                             Segment::Create(fs_, *dirs_[info.log_dir], info));

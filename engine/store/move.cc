@@ -396,6 +396,9 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
     const Page& page = batch_[i];
     HeatValue heat{};
     store_.log_->LoadHeat(page.entry.slot, page.tag(), &heat);
+    // The link to the page that followed it goes along where that one moves, too.
+    if (i + 1 < batch_.size() && ChildOf(heat[1]) == batch_[i + 1].entry.slot)
+      heat[1] = ChildWord(batch_[i + 1].to);
     store_.log_->Publish(page.to, page.tag(), page.root, position);
     store_.log_->StoreHeat(page.to, page.tag(), heat);
     store_.log_->Free(page.entry.slot, page.tag());

@@ -32,7 +32,8 @@ TEST_CASE("a segment that is given up leaves its live pages in others, with thei
   TensorLog& log = store->impl()->log();
   const SlotRef before = path.path->impl()->locations[1].entry.slot;
   REQUIRE(before.segment == 1);
-  REQUIRE(log.StoreHeat(before, TagOn(path, 1), {71, 72}));
+  // The second word is where the next page of the path lies.
+  REQUIRE(log.StoreHeat(before, TagOn(path, 1), {71, ChildWord(PlacesOf(*store, path)[3])}));
   const std::string file = log.log_dirs()[0]->SegmentPath(1);
   REQUIRE(fs::exists(file));
 
@@ -51,7 +52,8 @@ TEST_CASE("a segment that is given up leaves its live pages in others, with thei
   CHECK(places[1].segment != 1);
   HeatValue heat;
   REQUIRE(log.LoadHeat(places[1], TagOn(path, 1), &heat));
-  CHECK(heat == HeatValue{71, 72});
+  CHECK(heat == HeatValue{71, ChildWord(places[3])});
+  CHECK(places[3].segment != 1);
   CheckLive(*store, path, condemned);
   for (int restart = 0; restart < 2; ++restart) {
     store.reset();
