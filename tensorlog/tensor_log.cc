@@ -185,7 +185,9 @@ Result<uint32_t> TensorLog::MakeSegment(SegmentInfo info, bool draining) noexcep
     LAMINA_ASSIGN_OR_RETURN(std::unique_ptr<Segment> segment,
                             Segment::Create(fs_, *dirs_[info.log_dir], info));
     if (Status status = source_.SegmentCreated(info); !status.ok()) {
-      (void)fs_.Remove(segment->file()->path());  // an orphan if that fails, too
+      // An orphan if that fails, too. After any other error the edit may be on disk, and names the
+      // file: it stays.
+      if (status.code() == StatusCode::kNoSpace) (void)fs_.Remove(segment->file()->path());
       return status;
     }
     segment->set_draining(draining);

@@ -11,6 +11,7 @@
 #include "engine/index/table_format.h"
 #include "engine/store/manifest.h"
 #include "engine/store/manifest_format.h"
+#include "engine/store/policy_file.h"
 #include "engine/store/view.h"
 #include "tensorlog/journal_format.h"
 #include "tensorlog/log_dir.h"
@@ -39,7 +40,7 @@ Kind KindOfName(const std::string& name) {
   if (ParseJournalFileName(name, &number)) return Kind::kJournal;
   if (ParseSlotTableFileName(name, &segment, &number)) return Kind::kSlotTable;
   const bool housekeeping = name == kCurrentFileName || name == "LOCK" || name == "CURRENT.tmp" ||
-                            name == kLogDirMarkerName || ParseSegmentFileName(name, &segment);
+                            name == kLogDirMarkerName || ParseSegmentFileName(name, &segment) || ParsePolicyFileName(name, &number);
   return housekeeping ? Kind::kHousekeeping : Kind::kUnknown;
 }
 

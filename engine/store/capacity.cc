@@ -263,7 +263,7 @@ Status Store::Impl::SetCapacity(uint64_t capacity_bytes) noexcept {
   LAMINA_RETURN_IF_ERROR(call.status());
   Options changed = options_;
   changed.capacity_bytes = capacity_bytes;
-  LAMINA_RETURN_IF_ERROR(changed.Validate());
+  if (environment_.capacity_bytes == 0) LAMINA_RETURN_IF_ERROR(changed.Validate());
   budget_.SetCapacity(capacity_bytes);
   log_->SetCapacity(capacity_bytes);
   LookUpDisk(true);

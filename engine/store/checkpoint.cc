@@ -279,13 +279,14 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
   std::lock_guard lock(checkpoint_mutex_);
   CheckpointPlan plan;
   plan.closing = closing;
-  FreezeForCheckpoint(&plan);
   {
+    // Before the freeze, which says that nothing is left to be made durable.
     std::lock_guard manifest_lock(manifest_mutex_);
     LAMINA_RETURN_IF_ERROR(manifest_->status());
     plan.generation = manifest_->TakeFileNumber();
     plan.policy_number = manifest_->TakeFileNumber();
   }
+  FreezeForCheckpoint(&plan);
   if (Status status = PrepareCheckpoint(&plan); !status.ok()) {
     // Nobody knows these tables. Once the edit was tried they stay, since it may have reached the
     // disk.

@@ -33,22 +33,22 @@ RequestShape Evictor::ShapeOf(const Path::Impl& path) const noexcept {
 
 // ---- Requests ----------------------------------------------------------------------------------
 
-bool Evictor::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
-  if (path.request != nullptr) return false;
+size_t Evictor::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
+  if (path.request != nullptr) return 0;
   path.request = std::make_shared<ShownRequest>();
   return Note({path, first, first + count, path.request});
 }
 
-bool Evictor::NoteTouch(const Path::Impl& path, size_t end) noexcept {
+size_t Evictor::NoteTouch(const Path::Impl& path, size_t end) noexcept {
   Noted noted = {path, 0, end, nullptr};
   noted.path.Truncate(end);
   return Note(std::move(noted));
 }
 
-bool Evictor::Note(Noted noted) noexcept {
+size_t Evictor::Note(Noted noted) noexcept {
   const std::lock_guard lock(noted_mutex_);
   noted_.push_back(std::move(noted));
-  return noted_.size() >= kMaxNoted;
+  return noted_.size();
 }
 
 void Evictor::ShowNoted() noexcept {

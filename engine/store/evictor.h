@@ -62,10 +62,10 @@ class Evictor {
   Evictor(TensorLog& log, StoreCounters& counters, EvictorOptions options) noexcept;
 
   // The first call on a path, with pages [first, first + count) located, notes a request; later
-  // ones nothing. True when enough are noted for somebody to call ShowNoted.
-  bool NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
+  // ones nothing. Returns how many are noted: from kMaxNoted on somebody has to call ShowNoted.
+  size_t NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   // Notes one for the pages below `end`, always.
-  bool NoteTouch(const Path::Impl& path, size_t end) noexcept;
+  size_t NoteTouch(const Path::Impl& path, size_t end) noexcept;
   // Shows the policy all that was noted.
   void ShowNoted() noexcept;
   // How many requests may be noted before somebody has to show them.
@@ -123,7 +123,7 @@ class Evictor {
     bool no_slots = false;  // a put found none
   };
 
-  bool Note(Noted noted) noexcept;
+  size_t Note(Noted noted) noexcept;
   void Show(Noted& noted) noexcept;
   void Apply(const Noted& noted, std::span<const RequestPage> pages) noexcept;
   ClassResidents& ClassOf(uint32_t slot_bytes) noexcept;

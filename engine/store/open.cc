@@ -87,7 +87,8 @@ Store::Impl::Impl(std::string directory, const Options& options,
       options_(options),
       environment_(std::move(environment)),
       fs_(std::move(environment_.file_system)),
-      budget_(options.capacity_bytes) {}
+      budget_(environment_.capacity_bytes != 0 ? environment_.capacity_bytes
+                                               : options.capacity_bytes) {}
 
 Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
                                                        const Options& options,
@@ -285,13 +286,14 @@ void Store::Impl::MakeParts() noexcept {
   if (checkpoint_bytes_ == 0) {
     constexpr uint64_t kMost = uint64_t{16} << 30;
     checkpoint_bytes_ =
-        options_.capacity_bytes == 0 ? kMost : std::min(kMost, options_.capacity_bytes / 16);
+        budget_.capacity() == 0 ? kMost : std::min(kMost, budget_.capacity() / 16);
   }
   // A store of 64 GiB and more has files of full size; a small one is not to drown in its journal.
-  constexpr uint64_t kLeastJournalFile = uint64_t{1} << 20;
+  const uint64_t capacity = budget_.capacity();
+  const uint64_t least_journal_file = std::min(uint64_t{1} << 20, capacity / 64);
   journal_file_bytes_ = kJournalFileBytes;
-  while (options_.capacity_bytes != 0 && journal_file_bytes_ > kLeastJournalFile &&
-         journal_file_bytes_ > options_.capacity_bytes / 1024)
+  while (capacity != 0 && journal_file_bytes_ > least_journal_file &&
+         journal_file_bytes_ > capacity / 1024)
     journal_file_bytes_ /= 2;
   bounce_ = std::make_unique<BufferPool>(options_.request_bytes,
                                          std::min(kMaxBounceBytes, options_.memory_bytes / 8));
@@ -326,7 +328,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   }
   options.store_id = store_id_;
   options.slot_table_dir = directory_;
-  options.capacity_bytes = options_.capacity_bytes;
+  options.capacity_bytes = budget_.capacity();
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
   oracle_ = std::make_unique<LogOracle>(*log_);
   for (const auto& [id, segment] : state->segments) {

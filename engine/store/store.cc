@@ -172,14 +172,21 @@ Status Store::Impl::Touch(Path::Impl& path, size_t first, size_t count) noexcept
   LAMINA_RETURN_IF_ERROR(CheckRange("touch", path, first, count, std::nullopt));
   path.CatchUpWithRoot();
   Locate(path, first, count, false);
-  if (evictor_->NoteTouch(path, first + count)) WakeReclaim();
+  NoteMore(evictor_->NoteTouch(path, first + count));
   StoreCounters::Add(counters_.touches, 1);
   return Status::Ok();
 }
 
 // The path's first call tells the eviction policy of it, later ones nothing.
 void Store::Impl::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
-  if (evictor_->NoteUse(path, first, count)) WakeReclaim();
+  NoteMore(evictor_->NoteUse(path, first, count));
+}
+
+// The background shows the policy what was noted; where it is busy with something long, the caller
+// does, so that what is noted stays little.
+void Store::Impl::NoteMore(size_t noted) noexcept {
+  if (noted >= 4 * Evictor::kMaxNoted) return evictor_->ShowNoted();
+  if (noted >= Evictor::kMaxNoted) WakeReclaim();
 }
 
 // ---- lamina.h

@@ -80,6 +80,8 @@ struct StoreEnvironment {
   std::unique_ptr<FileSystem> file_system;
   // 0: from the operating system. Otherwise everything random in a new store comes from this seed.
   uint64_t seed = 0;
+  // In place of the option, which does not go that low. 0: the option.
+  uint64_t capacity_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
 };
@@ -158,6 +160,7 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
   [[nodiscard]] const StoreCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] const IndexCounters& index_counters() const noexcept { return index_counters_; }
+  [[nodiscard]] const SpaceBudget& budget() const noexcept { return budget_; }
   [[nodiscard]] BlockCache& block_cache() noexcept { return *cache_; }
   [[nodiscard]] uint64_t index_memory_bytes() const noexcept { return tables_->memory_bytes(); }
   // How long the phases of opening took, in order.
@@ -207,6 +210,7 @@ class Store::Impl final : private SegmentSource {
   void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
   [[nodiscard]] IoLimits Limits() const noexcept;
   void NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
+  void NoteMore(size_t noted) noexcept;
   void CountTally(const IoTally& tally, bool write) noexcept;
 
   // ---- put.cc
