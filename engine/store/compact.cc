@@ -187,11 +187,12 @@ class DeadCountTask final : public BackgroundTask {
     constexpr uint32_t kSampledBlocks = 16;
     const TableMeta& meta = view_->runs[run_].run->tables[table_];
     const auto& table = view_->runs[run_].tables[table_++];
+    // A table that cannot be opened or read now counts as alive: sampling it must not stop
+    // compaction.
     if (table == nullptr) {
-      dead_[meta.number] = meta.entry_count;
+      dead_[meta.number] = store_.tables_->IsLost(meta.number) ? meta.entry_count : 0;
       return Progress::kMore;
     }
-    // A table that cannot be read now counts as alive: sampling it must not stop compaction.
     const auto dead = EstimateDeadEntries(*table, *store_.oracle_, kSampledBlocks);
     dead_[meta.number] = dead.ok() ? *dead : 0;
     return Progress::kMore;

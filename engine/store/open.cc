@@ -431,7 +431,7 @@ void Store::Impl::StartBackground() noexcept {
   scheduler_->SetSource(WorkClass::kFlush, [this] { return NextCheckpoint(); });
   scheduler_->SetSource(WorkClass::kCompaction, [this] { return NextCompaction(); });
   scheduler_->SetSource(WorkClass::kReclaim, [this] { return NextReclaim(); });
-  scheduler_->SetSource(WorkClass::kVerify, [this] { return NextOrphanWalk(); });
+  scheduler_->SetSource(WorkClass::kVerify, [this] { return NextVerification(); });
   if (options_.checkpoint_seconds > 0 && options.threads > 0)
     timer_ = std::thread([this] { RunTimer(); });
 }

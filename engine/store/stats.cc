@@ -198,7 +198,12 @@ std::string Store::Impl::StatsJson() noexcept {
   json.Field("memtable_bytes", view->active->bytes());
   json.Field("frozen_memtables", view->frozen.size());
   WriteIndex(json, index_counters_);
-  json.End();
+  json.Field("tables_lost", tables_->lost())
+      .Field("tables_unopened", tables_->unopened())
+      .Field("table_open_failures", tables_->open_failures());
+  json.Key("table_problems").BeginArray();
+  for (const std::string& problem : tables_->problems()) json.Value(problem);
+  json.End().End();
   WriteLog(json, *log_);
   WriteSpace(json);
   WriteCounters(json, "eviction", kEvictionCounters, counters_);

@@ -91,6 +91,7 @@ std::shared_ptr<const View> Store::Impl::CurrentView() const noexcept {
 // memtable yet, or in a younger one than this view has, and then its old slot is free. So where
 // moves were published meanwhile, what is missing is looked for again.
 void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
+  if (tables_->unopened() > 0) RetryTables();
   constexpr int kMaxTries = 4;
   for (int i = 0; i < kMaxTries; ++i) {
     const uint64_t before = move_generation_.load(std::memory_order_acquire);

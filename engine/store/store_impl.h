@@ -183,6 +183,7 @@ class Store::Impl final : private SegmentSource {
   friend class OrphanTask;
   friend class DeadCountTask;
   friend class GarbageCollector;
+  friend class ReopenTask;
   friend class PageMover;
   friend class SegmentRetirement;
   friend class ReclaimTask;
@@ -277,8 +278,8 @@ class Store::Impl final : private SegmentSource {
   Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
   [[nodiscard]] uint64_t JournalSinceCheckpoint() const noexcept;
-  // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level 0
-  // has too many runs.
+  // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level
+  // 0 has too many runs.
   Status MakeMemtableRoom() noexcept;
   void FreezeActive() noexcept;  // under publish_mutex_
   [[nodiscard]] std::shared_ptr<Memtable> NewMemtable() const noexcept;
@@ -316,7 +317,10 @@ class Store::Impl final : private SegmentSource {
   void NoteBackgroundError(const Status& status) noexcept;
   // Whether a table that cannot be read, in whole or in part, counts as damaged from now on.
   bool GiveUpReading(TableNumber table, const Status& why) noexcept;
+  // ---- orphans.cc, reopen.cc
   std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
+  std::unique_ptr<BackgroundTask> NextVerification() noexcept;
+  void RetryTables() noexcept;
 
   // ---- SegmentSource
   Result<uint32_t> ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
@@ -396,6 +400,8 @@ class Store::Impl final : private SegmentSource {
   std::atomic<std::chrono::steady_clock::rep> disk_looked_up_{0};
   std::atomic<bool> walk_orphans_{false};      // taken by the verify source
   std::atomic<bool> orphan_walk_owed_{false};  // until one has ended: no close is clean before
+  std::atomic<bool> reopen_tables_{false};     // likewise taken
+  std::atomic<Scheduler::Clock::rep> tables_retried_{0};
 
   std::mutex shrink_mutex_;  // one shrinking at a time; before all others
   std::mutex slots_mutex_;   // the waiters for slots; a leaf

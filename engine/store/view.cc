@@ -39,8 +39,7 @@ Result<std::shared_ptr<Table>> OpenTables::Get(const TableMeta& meta) noexcept {
   {
     std::lock_guard lock(mutex_);
     if (const auto found = tables_.find(meta.number); found != tables_.end()) return found->second;
-    if (const auto failed = failed_.find(meta.number); failed != failed_.end())
-      return failed->second;
+    if (const auto lost = lost_.find(meta.number); lost != lost_.end()) return lost->second;
   }
   auto opened =
       Table::Open(&fs_, TablePath(directory_, meta.number), meta.number, cache_, counters_);
@@ -50,12 +49,25 @@ Result<std::shared_ptr<Table>> OpenTables::Get(const TableMeta& meta) noexcept {
     const auto exists = fs_.Exists(TablePath(directory_, meta.number));
     if (exists.ok() && !*exists)
       why = Status::Corruption(TablePath(directory_, meta.number) + ": the file is missing");
-    std::lock_guard lock(mutex_);
-    if (why.code() == StatusCode::kCorruption) failed_.insert_or_assign(meta.number, why);
+    NoteFailure(meta.number, why);
     return why;
   }
   std::lock_guard lock(mutex_);
+  unopened_.erase(meta.number);
+  unopened_count_ = unopened_.size();
   return tables_.emplace(meta.number, std::move(*opened)).first->second;
+}
+
+void OpenTables::NoteFailure(uint64_t number, const Status& why) noexcept {
+  std::lock_guard lock(mutex_);
+  ++open_failures_;
+  if (why.code() == StatusCode::kCorruption) {
+    lost_.insert_or_assign(number, why);
+    unopened_.erase(number);
+  } else {
+    unopened_.insert_or_assign(number, why);
+  }
+  unopened_count_ = unopened_.size();
 }
 
 std::vector<OpenRun> OpenTables::OpenRuns(const Tree& tree) noexcept {
@@ -74,7 +86,9 @@ Status OpenTables::Remove(uint64_t number) noexcept {
   {
     std::lock_guard lock(mutex_);
     tables_.erase(number);
-    failed_.erase(number);
+    lost_.erase(number);
+    unopened_.erase(number);
+    unopened_count_ = unopened_.size();
   }
   if (cache_ != nullptr) cache_->EraseTable(number);
   return fs_.Remove(TablePath(directory_, number));
@@ -83,8 +97,20 @@ Status OpenTables::Remove(uint64_t number) noexcept {
 std::vector<std::string> OpenTables::problems() const noexcept {
   std::lock_guard lock(mutex_);
   std::vector<std::string> problems;
-  for (const auto& [number, status] : failed_) problems.emplace_back(status.message());
+  for (const auto* tables : {&lost_, &unopened_}) {
+    for (const auto& [number, status] : *tables) problems.emplace_back(status.message());
+  }
   return problems;
+}
+
+uint64_t OpenTables::lost() const noexcept {
+  std::lock_guard lock(mutex_);
+  return lost_.size();
+}
+
+bool OpenTables::IsLost(uint64_t number) const noexcept {
+  std::lock_guard lock(mutex_);
+  return lost_.contains(number);
 }
 
 uint64_t OpenTables::memory_bytes() const noexcept {

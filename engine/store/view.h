@@ -3,6 +3,7 @@
 #ifndef LAMINA_ENGINE_STORE_VIEW_H_
 #define LAMINA_ENGINE_STORE_VIEW_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,7 +22,8 @@ namespace lamina {
 
 struct OpenRun {
   RunPtr run;
-  // One for each of run->tables. Null for a table that could not be opened: its pages are misses.
+  // One for each of run->tables. Null for a table that is lost, or could not be opened for now: its
+  // pages are misses.
   std::vector<std::shared_ptr<Table>> tables;
 
   // The table whose key range may hold `key`, as an index into `tables`; tables.size() when none
@@ -54,24 +56,40 @@ class OpenTables {
   // Opens it when it is not. The error is the reader's, or kCorruption for a file that is missing.
   // Corruption is given again at every call without trying again; other errors may pass.
   Result<std::shared_ptr<Table>> Get(const TableMeta& meta) noexcept;
-  // The runs of a tree with their tables. Damaged tables are null.
+  // The runs of a tree with their tables. Those that cannot be had are null.
   std::vector<OpenRun> OpenRuns(const Tree& tree) noexcept;
   // Closes a table that left the tree (readers keep theirs), drops its blocks, and unlinks its
   // file.
   Status Remove(uint64_t number) noexcept;
 
-  // "path: what is wrong", of the tables that are lost.
+  // Tables for which there was no memory, no file descriptor or the like: to be tried again.
+  [[nodiscard]] uint64_t unopened() const noexcept {
+    return unopened_count_.load(std::memory_order_relaxed);
+  }
+  // Tables that are damaged or gone.
+  [[nodiscard]] uint64_t lost() const noexcept;
+  [[nodiscard]] bool IsLost(uint64_t number) const noexcept;
+  // Times that a table could not be opened, for whatever reason.
+  [[nodiscard]] uint64_t open_failures() const noexcept {
+    return open_failures_.load(std::memory_order_relaxed);
+  }
+  // "path: what is wrong", of the tables that are lost or could not be opened.
   [[nodiscard]] std::vector<std::string> problems() const noexcept;
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
 
  private:
+  void NoteFailure(uint64_t number, const Status& why) noexcept;
+
   FileSystem& fs_;
   const std::string directory_;
   BlockCache* const cache_;
   IndexCounters* const counters_;
   mutable std::mutex mutex_;
   std::map<uint64_t, std::shared_ptr<Table>> tables_;
-  std::map<uint64_t, Status> failed_;
+  std::map<uint64_t, Status> lost_;
+  std::map<uint64_t, Status> unopened_;
+  std::atomic<uint64_t> unopened_count_{0};
+  std::atomic<uint64_t> open_failures_{0};
 };
 
 }  // namespace lamina
