@@ -78,6 +78,9 @@ class Verifier {
     LAMINA_RETURN_IF_ERROR(LoadTopIndex());
     LAMINA_RETURN_IF_ERROR(LoadFilter());
     LAMINA_RETURN_IF_ERROR(LoadProperties());
+    if (properties_ && filter_bytes_ && properties_->meta.filter_bytes != *filter_bytes_)
+      PropertyDamage({"filter bytes", std::to_string(*filter_bytes_),
+                      std::to_string(properties_->meta.filter_bytes)});
     LAMINA_RETURN_IF_ERROR(LoadIndexBlocks());
     LAMINA_RETURN_IF_ERROR(
         ForEachBlock(0, footer_.data_blocks, [this](uint64_t offset, BlockBytes block) {
@@ -132,11 +135,15 @@ class Verifier {
   }
 
   Status LoadFilter() noexcept {
-    if (footer_.filter.bytes == 0) return Status::Ok();
+    if (footer_.filter.bytes == 0) {
+      filter_bytes_ = 0;
+      return Status::Ok();
+    }
     AlignedBytes storage;
     LAMINA_ASSIGN_OR_RETURN(const auto lines,
                             LoadSection(footer_.filter, BlockKind::kFilter, &storage));
     if (!lines) return Status::Ok();
+    filter_bytes_ = lines->size();
     if (lines->empty() || lines->size() % kFilterLineBytes != 0)
       Damage(BlockKind::kFilter, footer_.filter.offset, footer_.filter.bytes,
              {"filter bytes", "whole lines of 64", std::to_string(lines->size())});
@@ -318,6 +325,9 @@ class Verifier {
     // The last block was reported as the footer. What is before it belongs to the table that the
     // first block with a right checksum names.
     const uint64_t end = whole - kTableBlockBytes;
+    // The sections of a table are together smaller than its file. As much again may be read in vain
+    // for what only looks like one: a file made for it would have each block claim all the rest.
+    section_bytes_left_ = 2 * whole;
     const AlignedBytes storage = NewAlignedBytes(kTableBlockBytes);
     const std::span<std::byte, kTableBlockBytes> block(storage.get(), kTableBlockBytes);
     for (uint64_t offset = 0; offset < end;) {
@@ -348,6 +358,12 @@ class Verifier {
     AlignedBytes storage;
     std::span<const std::byte> all(block);
     if (bytes > kTableBlockBytes) {
+      if (bytes > section_bytes_left_) {
+        BlockDamage(kind, offset, "section bytes", "at most " + std::to_string(section_bytes_left_),
+                    std::to_string(bytes));
+        return kTableBlockBytes;
+      }
+      section_bytes_left_ -= bytes;
       storage = NewAlignedBytes(bytes);
       LAMINA_RETURN_IF_ERROR(file_->Read(offset, std::span(storage.get(), bytes)));
       all = std::span<const std::byte>(storage.get(), bytes);
@@ -368,10 +384,12 @@ class Verifier {
   TableVerifySummary summary_;
   TableFooter footer_{};
   uint64_t footer_table_ = 0;  // without a footer: the table's number, once known
+  uint64_t section_bytes_left_ = 0;
   std::optional<TopIndex> top_index_;
   std::optional<TableProperties> properties_;
   Filter filter_;
-  std::vector<std::string> separators_;  // of data blocks; empty if not all are known
+  std::optional<uint64_t> filter_bytes_;  // as the section says; nothing if it is damaged
+  std::vector<std::string> separators_;   // of data blocks; empty if not all are known
   AlignedBytes chunk_;
   bool all_data_walked_ = true;
   bool has_last_ = false;

@@ -22,6 +22,7 @@ class MemoryFile final : public File {
 
   Status Read(uint64_t offset, std::span<std::byte> out) noexcept override {
     ++owner_->counts.reads;
+    owner_->counts.read_bytes += out.size();
     if (Fails()) return Status::IoError(path_ + ": injected failure");
     if (offset + out.size() > content_->size())
       return Status::Corruption(path_ + ": the file ends before offset " +

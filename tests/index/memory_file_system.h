@@ -24,6 +24,7 @@ class MemoryFileSystem final : public FileSystem {
   // Reads and writes from now on, by files and queues.
   struct Counts {
     std::atomic<uint64_t> reads{0};
+    std::atomic<uint64_t> read_bytes{0};  // of files, not of queues
     std::atomic<uint64_t> writes{0};
     std::atomic<uint64_t> largest_write{0};
     std::atomic<uint64_t> syncs{0};

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "engine/base/coding.h"
+#include "engine/index/filter.h"
 #include "tests/index/damage.h"
 
 namespace lamina {
@@ -186,6 +187,32 @@ TEST_CASE("what right checksums cannot show, verify checks by itself") {
     victim.Reseal(properties.offset, properties.bytes);
     CHECK(reports("entry count"));
   }
+  SECTION("the filter's size in the properties") {
+    const SectionRange properties = victim.footer.properties;
+    const uint64_t filter_bytes = properties.offset + sizeof(SectionHeader) + 56;
+    REQUIRE(LoadFixed<uint64_t>(victim.bytes().data() + filter_bytes) == victim.meta.filter_bytes);
+    victim.Store(filter_bytes, victim.meta.filter_bytes - kFilterLineBytes);
+    victim.Reseal(properties.offset, properties.bytes);
+    CHECK(reports("filter bytes"));
+  }
+}
+
+TEST_CASE("a file made of sections that claim all the rest is read a few times, not once a block") {
+  testing::MemoryFileSystem fs;
+  constexpr uint64_t kBlocks = 1000;
+  std::vector<std::byte> bytes(kBlocks * kTableBlockBytes);
+  for (uint64_t block = 0; block < kBlocks; ++block) {
+    SectionHeader header{};
+    header.kind = static_cast<uint16_t>(BlockKind::kFilter);
+    header.payload_bytes = (kBlocks - 1 - block) * kTableBlockBytes - sizeof header;
+    std::memcpy(bytes.data() + block * kTableBlockBytes, &header, sizeof header);
+  }
+  const uint64_t size = bytes.size();
+  fs.Put("crafted.sst", std::move(bytes));
+  const Outcome outcome = Verify(&fs, "crafted.sst");
+  REQUIRE(outcome.status.ok());
+  CHECK(outcome.summary.damages == kBlocks);
+  CHECK(fs.counts.read_bytes < 5 * size);
 }
 
 TEST_CASE("an error of the device is an error of verify") {
