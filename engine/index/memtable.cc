@@ -25,7 +25,8 @@ Memtable::Memtable(size_t expected_pages) noexcept {
 Memtable::~Memtable() = default;
 
 void Memtable::Insert(Digest anchor, std::span<const Fingerprint> fingerprints, size_t first,
-                      std::span<const Entry> entries, uint64_t journal_position) noexcept {
+                      std::span<const Entry> entries, uint64_t journal_position,
+                      const SlotOracle* slots) noexcept {
   LAMINA_CHECK(first + entries.size() <= fingerprints.size());
   LAMINA_CHECK(fingerprints.size() <= kMaxStemPages);
   if (entries.empty()) return;
@@ -40,7 +41,12 @@ void Memtable::Insert(Digest anchor, std::span<const Fingerprint> fingerprints, 
       AddCandidateTo(node, entries[i]);
       InsertIntoHash(node);
     } else {
+      // A page without candidates is none, or is counted already: the new one comes first.
+      const bool had_any = node->newest.load(std::memory_order_relaxed) != nullptr;
+      if (had_any && slots != nullptr) UnlinkDead(node, *slots);
+      const bool has_any = node->newest.load(std::memory_order_relaxed) != nullptr;
       AddCandidateTo(node, entries[i]);
+      if (had_any && !has_any) page_count_.fetch_sub(1, std::memory_order_relaxed);
     }
     parent = node;
   }
@@ -98,6 +104,18 @@ void Memtable::AddCandidateTo(Node* node, const Entry& entry) noexcept {
   node->newest.store(candidate, std::memory_order_release);
   entry_count_.fetch_add(1, std::memory_order_relaxed);
   if (newest == nullptr) page_count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Memtable::UnlinkDead(Node* node, const SlotOracle& slots) noexcept {
+  std::atomic<const Candidate*>* link = &node->newest;
+  while (const Candidate* c = link->load(std::memory_order_relaxed)) {
+    if (slots.Bears(c->entry.slot, c->entry.tag(node->f))) {
+      link = &c->older;
+      continue;
+    }
+    link->store(c->older.load(std::memory_order_relaxed), std::memory_order_release);
+    entry_count_.fetch_sub(1, std::memory_order_relaxed);
+  }
 }
 
 void Memtable::InsertIntoHash(Node* node) noexcept {

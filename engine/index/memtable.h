@@ -15,7 +15,8 @@
 //
 // Nodes and candidates lie in an arena of fixed chunks and are never moved or freed before the
 // memtable is. The writer links a node only when it is complete (release), readers follow
-// (acquire): Lookup and Find never wait. When the hash table fills up, a larger one is published
+// (acquire): Lookup and Find never wait. It unlinks candidates in the same way; readers that are at
+// one go on from there. When the hash table fills up, a larger one is published
 // and the old one kept for readers that are still in it; sizing the table up front avoids that.
 //
 // Within one anchor a fingerprint names one path (it is a hash of that path); should two collide,
@@ -42,9 +43,10 @@ namespace lamina {
 // Thread-safe. Writers take an internal mutex; readers are lock-free.
 class Memtable {
  public:
-  // One place where a page may lie. Immutable; lives as long as the memtable.
+  // One place where a page may lie. Lives as long as the memtable. Its entry never changes; those
+  // behind it may be unlinked.
   struct Candidate {
-    const Candidate* older;
+    mutable std::atomic<const Candidate*> older;
     Entry entry;
   };
 
@@ -63,9 +65,12 @@ class Memtable {
   // `fingerprints` reach from the stem's first page to at least page first + entries.size() - 1.
   // Pages before `first` need not be here. An entry that equals a candidate already held is not
   // added again, so a replay may repeat itself. Each page becomes visible by itself, first page
-  // first. `journal_position` is remembered in journal_range(). Not allowed after Freeze.
+  // first. `journal_position` is remembered in journal_range(). Not allowed after Freeze. With
+  // `slots`, candidates of these pages whose slots do not bear their tags are unlinked: a page that
+  // comes and goes again and again would have ever more of them to search.
   void Insert(Digest anchor, std::span<const Fingerprint> fingerprints, size_t first,
-              std::span<const Entry> entries, uint64_t journal_position) noexcept;
+              std::span<const Entry> entries, uint64_t journal_position,
+              const SlotOracle* slots = nullptr) noexcept;
 
   // The same for one page, the last of `key`: recovery keeps every slot journaled for a page.
   void AddCandidate(const StemKey& key, const Entry& entry, uint64_t journal_position) noexcept {
@@ -87,7 +92,7 @@ class Memtable {
   // memtable must outlive the iterator. The first call sorts; it may run beside readers.
   [[nodiscard]] std::unique_ptr<EntryIterator> NewIterator() const noexcept;
 
-  // Candidates, and pages that have at least one.
+  // Candidates that are linked, and pages that have had one.
   [[nodiscard]] size_t entry_count() const noexcept {
     return entry_count_.load(std::memory_order_relaxed);
   }
@@ -110,6 +115,7 @@ class Memtable {
   Node* FindOrAddPath(Digest anchor, std::span<const Fingerprint> path) noexcept;
   Node* AddNode(Digest anchor, Node* parent, Fingerprint f) noexcept;
   void AddCandidateTo(Node* node, const Entry& entry) noexcept;
+  void UnlinkDead(Node* node, const SlotOracle& slots) noexcept;
   void InsertIntoHash(Node* node) noexcept;
   void Grow() noexcept;
   void SortOnce() const noexcept;

@@ -390,7 +390,7 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
   const OwnedStemKey& last = batch_[end - 1].key;
   store_.CurrentView()->active->Insert(last.anchor, last.fingerprints,
                                        batch_[begin].key.fingerprints.size() - 1, entries,
-                                       position.sequence);
+                                       position.sequence, store_.oracle_.get());
   uint64_t bytes = 0;
   for (size_t i = begin; i < end; ++i) {
     const Page& page = batch_[i];

@@ -283,7 +283,8 @@ class PutOperation {
     }
     const StemKey key = path_.stem_key(pages_[end - 1].page);
     const size_t first = pages_[begin].page - path_.stem_begin(pages_[begin].page);
-    view.active->Insert(key.anchor, key.fingerprints, first, *entries, guard_.position().sequence);
+    view.active->Insert(key.anchor, key.fingerprints, first, *entries, guard_.position().sequence,
+                        store_.oracle_.get());
     uint64_t bytes = 0;
     for (size_t i = begin; i < end; ++i) {
       Page& page = pages_[i];

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
+#include <set>
+#include <utility>
 
 #include "tests/index/allocation_counter.h"
 #include "tests/index/model.h"
@@ -125,6 +127,50 @@ TEST_CASE("candidates of a page come newest first, and equal ones once") {
   CHECK(CandidatesOf(memtable, {{1, 1}, 30}) == std::vector<Entry>{newer, old});
   CHECK(memtable.entry_count() == 2);
   CHECK(memtable.page_count() == 1);
+}
+
+// Says that a slot bears its tag unless told otherwise.
+class SomeSlots final : public SlotOracle {
+ public:
+  [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept override {
+    ++asked;
+    return !dead.contains({slot, tag});
+  }
+  std::set<std::pair<SlotRef, uint64_t>> dead;
+  mutable uint64_t asked = 0;
+};
+
+TEST_CASE("candidates whose slots have lost their tags go when their page comes again") {
+  Memtable memtable;
+  SomeSlots slots;
+  const Fingerprint path[] = {10, 20};
+  const auto entry = [](uint32_t i) { return Entry{{1, i}, 4096, 7, 100 + i}; };
+  const auto insert = [&](uint32_t i) {
+    const Entry entries[] = {entry(0), entry(i)};
+    memtable.Insert({1, 1}, path, 0, entries, i, &slots);
+  };
+  const auto die = [&](uint32_t i) { slots.dead.insert({entry(i).slot, entry(i).tag(20)}); };
+  constexpr uint32_t kTimes = 20000;
+  for (uint32_t i = 1; i <= kTimes; ++i) {
+    insert(i);
+    // One of them stays alive beneath all others.
+    if (i != 3) die(i);
+  }
+  const std::vector<Entry> left = {entry(kTimes), entry(3)};
+  CHECK(CandidatesOf(memtable, {{1, 1}, 20}) == left);
+  CHECK(memtable.entry_count() == 3);
+  CHECK(memtable.page_count() == 2);
+  CHECK(slots.asked < 5 * kTimes);
+  // The last one too, and with it all of the page's.
+  die(3);
+  insert(kTimes + 1);
+  CHECK(CandidatesOf(memtable, {{1, 1}, 20}) == std::vector<Entry>{entry(kTimes + 1)});
+  CHECK(memtable.entry_count() == 2);
+  CHECK(memtable.page_count() == 2);
+  memtable.Freeze();
+  const auto iterator = memtable.NewIterator();
+  iterator->SeekToFirst();
+  CHECK(Drain(iterator.get()).size() == 2);
 }
 
 TEST_CASE("missing ancestors are no pages") {

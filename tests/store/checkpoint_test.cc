@@ -81,6 +81,19 @@ TEST_CASE("a flush of several tables never parts the entries of a page") {
   }
 }
 
+TEST_CASE("a page that is lost and put again many times is searched for in a few places only") {
+  SimulatedDisk disk(kSeed);
+  const auto store = OpenOn(disk, "capacity_bytes=1G;memory_bytes=64M");
+  TestPath path = MakePath(*store, "model", Tokens(0, 1));
+  Path::Impl& page = *path.path->impl();
+  for (int time = 0; time < 2000; ++time) {
+    REQUIRE(*store->impl()->PutEntries(page, 0, 1, kPage) == 1);
+    const Entry& entry = page.locations[0].entry;
+    REQUIRE(store->impl()->log().Free(entry.slot, entry.tag(page.fingerprints[0])));
+  }
+  REQUIRE(store->impl()->CurrentView()->active->entry_count() == 1);
+}
+
 TEST_CASE("a compaction during the walk for orphans costs no page") {
   constexpr char kOptions[] = "capacity_bytes=256M;memory_bytes=64M";
   constexpr uint32_t kPaths = 6;
