@@ -8,6 +8,7 @@
 
 #include "bench/page_name.h"
 #include "bench/page_numbers.h"
+#include "engine/base/status.h"
 
 namespace lamina::bench {
 namespace {
@@ -31,7 +32,7 @@ class PolicySimulator::Store final : public Residents {
   }
 
   void Step(const Request& request);
-  void Restart(bool state_lost);
+  void Restart(const std::string& policy_state);
   void ForgetCounts() { result_ = {}; }
   [[nodiscard]] const PolicySimResult& result() const { return result_; }
   [[nodiscard]] const EvictionPolicy& policy() const { return *policy_; }
@@ -251,11 +252,9 @@ void PolicySimulator::Store::Place(size_t i, PageHandle slot) {
   pages_[path_[i]].slot = slot;
 }
 
-void PolicySimulator::Store::Restart(bool state_lost) {
-  std::string state;
-  if (!state_lost) policy_->Save(&state);
+void PolicySimulator::Store::Restart(const std::string& policy_state) {
   policy_ = MakePolicy(options_.policy);
-  if (!state_lost && !policy_->Load(state).ok()) std::abort();
+  if (!policy_state.empty()) LAMINA_CHECK(policy_->Load(policy_state).ok());
   for (const Slot& slot : slots_)
     if (slot.live) policy_->OnRecovered(slot.heat);
 }
@@ -265,7 +264,7 @@ PolicySimulator::PolicySimulator(const PolicySimOptions& options)
 PolicySimulator::~PolicySimulator() = default;
 void PolicySimulator::Step(const Request& request) { store_->Step(request); }
 void PolicySimulator::ForgetCounts() { store_->ForgetCounts(); }
-void PolicySimulator::Restart(bool state_lost) { store_->Restart(state_lost); }
+void PolicySimulator::Restart(const std::string& state) { store_->Restart(state); }
 const PolicySimResult& PolicySimulator::result() const { return store_->result(); }
 const EvictionPolicy& PolicySimulator::policy() const { return store_->policy(); }
 

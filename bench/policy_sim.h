@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "bench/trace.h"
 #include "tensorlog/eviction/policy.h"
@@ -64,9 +65,9 @@ class PolicySimulator {
   void Step(const Request& request);
   // Counts from here on.
   void ForgetCounts();
-  // Closes the store and opens it again. `state_lost`: a crash before the policy's first Save; the
-  // slots' heats are kept.
-  void Restart(bool state_lost);
+  // Opens the store again with a state that the policy saved, now or earlier; empty: it was lost.
+  // The slots' heats are kept.
+  void Restart(const std::string& policy_state);
 
   [[nodiscard]] const PolicySimResult& result() const;
   [[nodiscard]] const EvictionPolicy& policy() const;

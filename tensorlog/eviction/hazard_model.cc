@@ -7,8 +7,10 @@ namespace lamina {
 namespace {
 
 // Step sizes and the weight of the prior, in requests.
-constexpr double kStartRequests = 8;
+constexpr double kStartRequests = 10;
 constexpr double kPriorRequests = 0.4;
+// After so many requests half of a score counts.
+constexpr double kTrustRequests = 500;
 // Beyond so much evidence, in requests, weights go on following what changes.
 constexpr double kWeightMemoryRequests = 2000;
 constexpr double kBaselineMemoryRequests = 20000;
@@ -64,9 +66,11 @@ double HazardModel::Score(FeatureBins bins) const noexcept {
   return score;
 }
 
+double HazardModel::trust() const noexcept { return requests_ / (requests_ + kTrustRequests); }
+
 uint32_t HazardModel::LevelOf(FeatureBins bins) const noexcept {
   return static_cast<uint32_t>(
-      std::clamp(std::lround(Score(bins) * 16) + 64, 0L, long{kLevels} - 1));
+      std::clamp(std::lround(Score(bins) * trust() * 16) + 64, 0L, long{kLevels} - 1));
 }
 
 double HazardModel::Worth(uint32_t heat_bits, uint32_t age) const noexcept {
@@ -131,6 +135,7 @@ void HazardModel::EndRequest(uint64_t units, uint64_t now) noexcept {
 
 void HazardModel::Renew(uint64_t now) noexcept {
   EstimateBaselines(now);
+  for (uint32_t r = 0; r < kRatioBins; ++r) table_ratios_[r] = ratio_weights_[r].value;
   FillTable();
 }
 
@@ -152,38 +157,54 @@ void HazardModel::Fade() noexcept {
   }
 }
 
+std::array<double, kAgeBuckets> HazardModel::ExpectedHits(uint32_t z, uint64_t now) const noexcept {
+  std::array<double, kAgeBuckets> expected{};
+  for (uint32_t k = 0; k < kAgeBuckets; ++k) {
+    double live = 0;
+    for (uint32_t row = z == 0 ? 0 : kHotRow; row < (z == 0 ? kHotRow : kRows); ++row) {
+      const Watched& watched = watched_[row][k];
+      const double ticks =
+          watched.weight * (static_cast<double>(now) - kBucketStart[k]) - watched.weight_ticks;
+      live += std::max(0.0, ticks) * std::exp(ratio_weights_[RatioBin(row, k)].value);
+    }
+    expected[k] = (baselines_[z].exposure[k] + live) * PriorHazard(k, z == 1);
+  }
+  return expected;
+}
+
+// Hazards are the prior's, times a ratio of hits to what the prior would have expected, which is
+// smooth over ages, as hazards are not. Where there is little evidence, the ratio of the bucket's
+// neighbours stands in; where they have little, the one of all ages: were it 1, a workload with few
+// hits would seem to have them at the ages that it has not reached yet.
 void HazardModel::EstimateBaselines(uint64_t now) noexcept {
   const double prior_hits = kPriorRequests * units_per_request();
   const double near_hits = kNearRequests * units_per_request();
+  const std::array<std::array<double, kAgeBuckets>, 2> expected = {ExpectedHits(0, now),
+                                                                   ExpectedHits(1, now)};
+  double all_hits = near_hits;
+  double all_expected = near_hits;
+  for (uint32_t z = 0; z < 2; ++z) {
+    for (uint32_t k = 0; k < kAgeBuckets; ++k) {
+      all_hits += baselines_[z].hits[k];
+      all_expected += expected[z][k];
+    }
+  }
   for (uint32_t z = 0; z < 2; ++z) {
     Baseline& baseline = baselines_[z];
-    // Hits that the prior would have expected; ratios to it are smooth over ages, hazards are not.
-    std::array<double, kAgeBuckets> expected{};
     for (uint32_t k = 0; k < kAgeBuckets; ++k) {
-      double live = 0;
-      for (uint32_t row = z == 0 ? 0 : kHotRow; row < (z == 0 ? kHotRow : kRows); ++row) {
-        const Watched& watched = watched_[row][k];
-        const double ticks =
-            watched.weight * (static_cast<double>(now) - kBucketStart[k]) - watched.weight_ticks;
-        live += std::max(0.0, ticks) * std::exp(ratio_weights_[RatioBin(row, k)].value);
-      }
-      expected[k] = (baseline.exposure[k] + live) * PriorHazard(k, z == 1);
-    }
-    for (uint32_t k = 0; k < kAgeBuckets; ++k) {
-      // The neighbours' ratio stands in where there is little evidence.
-      double hits = prior_hits;
+      double hits = prior_hits * all_hits / all_expected;
       double exposure = prior_hits;
       if (k > 0) {
         hits += baseline.hits[k - 1];
-        exposure += expected[k - 1];
+        exposure += expected[z][k - 1];
       }
       if (k + 1 < kAgeBuckets) {
         hits += baseline.hits[k + 1];
-        exposure += expected[k + 1];
+        exposure += expected[z][k + 1];
       }
       const double near = hits / exposure;
       baseline.hazard[k] = PriorHazard(k, z == 1) * (baseline.hits[k] + near_hits * near) /
-                           (expected[k] + near_hits);
+                           (expected[z][k] + near_hits);
     }
   }
 }
@@ -199,8 +220,7 @@ void HazardModel::FillTable() noexcept {
   for (uint32_t row = 0; row < kRows; ++row) {
     std::array<double, kAgeBuckets> hazard;
     for (uint32_t k = 0; k < kAgeBuckets; ++k)
-      hazard[k] =
-          baselines_[row == kHotRow].hazard[k] * std::exp(ratio_weights_[RatioBin(row, k)].value);
+      hazard[k] = baselines_[row == kHotRow].hazard[k] * std::exp(table_ratios_[RatioBin(row, k)]);
     for (uint32_t column = 0; column < kColumns; ++column) {
       float* out = &table_[(size_t{row} * kColumns + column) * kAgeBuckets];
       const double factor = std::exp(ScoreOfColumn(column));

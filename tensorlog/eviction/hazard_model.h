@@ -12,6 +12,8 @@
 //
 // Learning is one small step for each age bucket that a record passes and for each hit, sized by
 // the evidence seen, with a start that counts in requests, since all pages of a path tell the same.
+// Scores are trusted in proportion to the requests seen: until some hundreds of them have been, the
+// order of pages stays near LRU's, which a model that follows its first examples falls below.
 #ifndef LAMINA_TENSORLOG_EVICTION_HAZARD_MODEL_H_
 #define LAMINA_TENSORLOG_EVICTION_HAZARD_MODEL_H_
 
@@ -73,6 +75,8 @@ class HazardModel {
 
   // Estimates the baselines and fills the table from what was learned so far.
   void Renew(uint64_t now) noexcept;
+  // Fills the table from what it was filled from before the model was saved.
+  void FillTable() noexcept;
 
   // Whether bins that were read from somewhere are any.
   [[nodiscard]] static bool Legal(FeatureBins bins) noexcept;
@@ -103,8 +107,11 @@ class HazardModel {
 
   [[nodiscard]] double Score(FeatureBins bins) const noexcept;
   [[nodiscard]] double units_per_request() const noexcept;
+  [[nodiscard]] double trust() const noexcept;
+  // Hits of ordinary (0) or hot (1) pages by age, had the hazards been the prior's.
+  [[nodiscard]] std::array<double, kAgeBuckets> ExpectedHits(uint32_t z,
+                                                             uint64_t now) const noexcept;
   void EstimateBaselines(uint64_t now) noexcept;
-  void FillTable() noexcept;
   void Fade() noexcept;
 
   std::array<std::array<Weight, kFeatureBins>, kFeatures> weights_;
@@ -117,6 +124,8 @@ class HazardModel {
   double expected_since_renewal_ = 0;
 
   std::array<std::array<Watched, kAgeBuckets>, kRows> watched_{};
+  std::array<double, kRatioBins>
+      table_ratios_{};        // the ratio weights that the table is filled from
   std::vector<float> table_;  // [row][column][bucket]
 };
 

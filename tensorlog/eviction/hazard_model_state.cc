@@ -32,6 +32,8 @@ class DoubleReader {
 // Far beyond what counting can reach; keeps arithmetic finite.
 constexpr double kMost = 1e18;
 constexpr double kMostWeight = 5;
+// Divided by.
+constexpr double kLeastHazard = 1e-100;
 
 void AppendNumbers(std::string* out, const char* name, std::span<const double> values) {
   *out += std::string("\"") + name + "\": [";
@@ -67,9 +69,12 @@ void HazardModel::Save(std::string* out) const noexcept {
   for (const Baseline& baseline : baselines_) {
     for (double hits : baseline.hits) PutDouble(out, hits);
     for (double exposure : baseline.exposure) PutDouble(out, exposure);
+    for (double hazard : baseline.hazard) PutDouble(out, hazard);
   }
-  PutDouble(out, requests_);
-  PutDouble(out, units_);
+  for (double ratio : table_ratios_) PutDouble(out, ratio);
+  for (double count :
+       {requests_, units_, requests_since_renewal_, hits_since_renewal_, expected_since_renewal_})
+    PutDouble(out, count);
 }
 
 Status HazardModel::Load(std::string_view bytes) noexcept {
@@ -93,9 +98,12 @@ Status HazardModel::Load(std::string_view bytes) noexcept {
   for (Baseline& baseline : baselines_) {
     for (double& hits : baseline.hits) hits = read.Next(0, kMost);
     for (double& exposure : baseline.exposure) exposure = read.Next(0, kMost);
+    for (double& hazard : baseline.hazard) hazard = read.Next(kLeastHazard, kMost);
   }
-  requests_ = read.Next(0, kMost);
-  units_ = read.Next(0, kMost);
+  for (double& ratio : table_ratios_) ratio = read.Next(-kMostWeight, kMostWeight);
+  for (double* count : {&requests_, &units_, &requests_since_renewal_, &hits_since_renewal_,
+                        &expected_since_renewal_})
+    *count = read.Next(0, kMost);
   if (!in.done() || !read.ok()) return Status::Corruption("eviction state: the model is damaged");
   return Status::Ok();
 }

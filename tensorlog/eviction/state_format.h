@@ -7,8 +7,10 @@
 // Integers and doubles are little-endian, without gaps. The checksum is XXH3-64 of all before it.
 // The model of PRHD is its four dimensions (u32: features, bins, ratio bins, age buckets), then
 // doubles: value and evidence of each weight, feature by feature, and of each ratio weight; then
-// for ordinary and for hot pages the hits of each age bucket and the exposures; then requests and
-// units. Other policies have no model; their records are keys, the rest of which is zero.
+// for ordinary and for hot pages the hits of each age bucket, the exposures and the hazards; the
+// ratio weights that the table of worths was filled from; then requests and units, and the
+// requests, hits and expected hits since that table was filled. Other policies have no model; their
+// records are keys, the rest of which is zero.
 //
 // A reader refuses as damaged: another length than the header says, another magic number or
 // checksum, values that are not finite or not positive where they must be, feature bins out of

@@ -63,7 +63,9 @@ TEST_CASE("the model learns which pages return eight times as often") {
   }
   const double levels =
       static_cast<double>(model.LevelOf(kLikely)) - static_cast<double>(model.LevelOf(kUnlikely));
-  CHECK(std::exp(levels / 16) == Approx(8).epsilon(.35));
+  // Not all of it is believed yet.
+  CHECK(std::exp(levels / 16) > 3.5);
+  CHECK(std::exp(levels / 16) < 12);
 }
 
 TEST_CASE("a constant return rate becomes the worth at every age that was seen") {
@@ -139,8 +141,7 @@ TEST_CASE("a saved model is the same when it is read back") {
   model.Save(&saved);
   HazardModel copy;
   REQUIRE(copy.Load(saved).ok());
-  copy.Renew(5000);
-  model.Renew(5000);
+  copy.FillTable();
   for (uint32_t k = 0; k < kAgeBuckets; ++k)
     CHECK(copy.Worth(Bits(70), StartOf(k)) == model.Worth(Bits(70), StartOf(k)));
   CHECK(copy.LevelOf(kLikely) == model.LevelOf(kLikely));
