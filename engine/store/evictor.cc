@@ -25,7 +25,7 @@ ClassResidents& Evictor::ClassOf(uint32_t slot_bytes) noexcept {
   return *residents;
 }
 
-RequestShape Evictor::ShapeOf(const Path::Impl& path) const noexcept {
+RequestShape Evictor::ShapeOf(const PathKeys& path) const noexcept {
   const uint32_t tokens = path.page_tokens == 0 ? options_.page_tokens : path.page_tokens;
   return {.flat = path.kind == PathKind::kFlatKeys,
           .pages_per_unit = std::max<uint32_t>(1, kUnitTokens / tokens)};
@@ -36,16 +36,21 @@ RequestShape Evictor::ShapeOf(const Path::Impl& path) const noexcept {
 size_t Evictor::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
   if (path.request != nullptr) return 0;
   path.request = std::make_shared<ShownRequest>();
-  return Note({path, first, first + count, path.request});
+  return Note(path, first, first + count, path.request);
 }
 
 size_t Evictor::NoteTouch(const Path::Impl& path, size_t end) noexcept {
-  Noted noted = {path, 0, end, nullptr};
-  noted.path.Truncate(end);
-  return Note(std::move(noted));
+  return Note(path, 0, end, nullptr);
 }
 
-size_t Evictor::Note(Noted noted) noexcept {
+// On the way of every probe and get: no more than what has to be remembered.
+size_t Evictor::Note(const Path::Impl& path, size_t first, size_t end,
+                     std::shared_ptr<ShownRequest> result) noexcept {
+  Noted noted = {path, first, end, {}, std::move(result)};
+  for (size_t i = first; i < end; ++i) {
+    const Location& location = path.locations[i];
+    if (location.found) noted.found.push_back({static_cast<uint32_t>(i), location.entry});
+  }
   const std::lock_guard lock(noted_mutex_);
   noted_.push_back(std::move(noted));
   return noted_.size();
@@ -60,28 +65,29 @@ void Evictor::ShowNoted() noexcept {
       batch.swap(noted_);
     }
     if (batch.empty()) return;
-    for (Noted& noted : batch) Show(noted);
+    for (const Noted& noted : batch) Show(noted);
   }
 }
 
-void Evictor::Show(Noted& noted) noexcept {
-  Path::Impl& path = noted.path;
-  // What the call did not look for: ancestors are asked for here, pages behind it count as new.
+void Evictor::Show(const Noted& noted) noexcept {
+  Path::Impl path(noted.path);
   if (noted.first > 0) options_.locate(path, 0, noted.first);
-  std::vector<RequestPage> pages(path.pages());
+  for (const Noted::Found& found : noted.found) path.locations[found.page] = {found.entry, true};
+  // A touch is of the pages up to its end.
+  std::vector<RequestPage> pages(noted.result == nullptr ? noted.end : path.pages());
   for (size_t i = 0; i < pages.size(); ++i) {
     pages[i].key = path.fingerprints[i];
     const Location& location = path.locations[i];
     HeatValue heat;
     pages[i].readable =
-        i < noted.end && location.found &&
+        location.found &&
         log_.LoadHeat(location.entry.slot, location.entry.tag(path.fingerprints[i]), &heat);
     if (pages[i].readable) pages[i].heat = HeatOf(heat[0]);
   }
   {
     const std::lock_guard lock(mutex_);
     policy_->OnRequest(ShapeOf(path), pages);
-    Apply(noted, pages);
+    Apply(path, pages);
   }
   StoreCounters::Add(counters_.policy_requests, 1);
   if (noted.result == nullptr) return;
@@ -95,8 +101,7 @@ void Evictor::Show(Noted& noted) noexcept {
 }
 
 // The heats go to the slots; what was condemned and is used comes back, at the cost of others.
-void Evictor::Apply(const Noted& noted, std::span<const RequestPage> pages) noexcept {
-  const Path::Impl& path = noted.path;
+void Evictor::Apply(const Path::Impl& path, std::span<const RequestPage> pages) noexcept {
   std::vector<uint32_t> grown;  // classes
   uint64_t child = 0;
   for (size_t i = pages.size(); i-- > 0;) {

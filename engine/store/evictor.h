@@ -110,10 +110,17 @@ class Evictor {
   [[nodiscard]] std::string Explain() noexcept;
 
  private:
+  // A call on pages [first, end) of a path, and where those that were found lay. Below it nobody
+  // has looked yet; behind it pages count as new.
   struct Noted {
-    Path::Impl path;
-    size_t first = 0;  // located by the caller: [first, end); below it not yet
+    struct Found {
+      uint32_t page = 0;
+      Entry entry;
+    };
+    PathKeys path;
+    size_t first = 0;
     size_t end = 0;
+    std::vector<Found> found;
     std::shared_ptr<ShownRequest> result;  // null for a touch
   };
   // What is known of a class that may be short of slots.
@@ -123,15 +130,16 @@ class Evictor {
     bool no_slots = false;  // a put found none
   };
 
-  size_t Note(Noted noted) noexcept;
-  void Show(Noted& noted) noexcept;
-  void Apply(const Noted& noted, std::span<const RequestPage> pages) noexcept;
+  size_t Note(const Path::Impl& path, size_t first, size_t end,
+              std::shared_ptr<ShownRequest> result) noexcept;
+  void Show(const Noted& noted) noexcept;
+  void Apply(const Path::Impl& path, std::span<const RequestPage> pages) noexcept;
   ClassResidents& ClassOf(uint32_t slot_bytes) noexcept;
   void Trim(ClassResidents& residents) noexcept;
   void SizeRecords() noexcept;
   static uint64_t LossDue(const ClassResidents& residents) noexcept;
   void NoteLost(ClassResidents& residents, std::span<const Heat> rejected) noexcept;
-  [[nodiscard]] RequestShape ShapeOf(const Path::Impl& path) const noexcept;
+  [[nodiscard]] RequestShape ShapeOf(const PathKeys& path) const noexcept;
   [[nodiscard]] std::vector<uint32_t> LeastWorth(const std::vector<uint32_t>& sizes,
                                                  uint32_t except, double bound,
                                                  uint64_t count) noexcept;

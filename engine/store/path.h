@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/keys.h"
@@ -26,25 +27,22 @@ struct Location {
   bool found = false;
 };
 
-// Pages count from 0 here, as in the public interface. One thread at a time.
-struct Path::Impl {
-  uint64_t store_instance = 0;  // the open store that made it; no other accepts it
+// What a path's pages are called. Cheap to copy: copies share the digests, which do not change.
+// Pages count from 0 here, as in the public interface.
+class PathKeys {
+ public:
   PathKind kind = PathKind::kTokens;
   uint32_t stem_pages = kMaxStemPages;
+  uint32_t page_tokens = 0;        // 0: the path does not say
   const Secret* secret = nullptr;  // the store's; used in calls of that store only
   std::shared_ptr<RootState> root;
   uint64_t epoch = 0;  // of the root when `salt` and `fingerprints` were made
   Digest salt;
-  std::vector<Digest>
-      chain;  // C_0 .. C_n; for flat keys chain[0] is the root's, the others stand alone
-  std::vector<Fingerprint> fingerprints;  // fingerprints[p] is page p's
-  std::vector<Location> locations;
-  uint32_t page_tokens = 0;  // 0: the path does not say
-  // What the eviction policy said of this path; null until its first call.
-  std::shared_ptr<ShownRequest> request;
+  // fingerprints[p] is page p's, in that epoch.
+  std::span<const Fingerprint> fingerprints;
 
   [[nodiscard]] size_t pages() const noexcept { return fingerprints.size(); }
-  [[nodiscard]] Digest digest(size_t page) const noexcept { return chain[page + 1] ^ salt; }
+  [[nodiscard]] Digest digest(size_t page) const noexcept { return (*chain_)[page + 1] ^ salt; }
   // First page of the stem that a page lies in.
   [[nodiscard]] size_t stem_begin(size_t page) const noexcept {
     return kind == PathKind::kFlatKeys ? page : page - page % stem_pages;
@@ -55,22 +53,38 @@ struct Path::Impl {
   [[nodiscard]] PageKey page_key(size_t page) const noexcept {
     return {anchor(page), fingerprints[page]};
   }
-  // The key of a page in the sorted structures; views this path.
+  // The key of a page in the sorted structures; views the digests.
   [[nodiscard]] StemKey stem_key(size_t page) const noexcept {
     const size_t begin = stem_begin(page);
-    return {anchor(page), std::span(fingerprints).subspan(begin, page - begin + 1)};
+    return {anchor(page), fingerprints.subspan(begin, page - begin + 1)};
   }
   [[nodiscard]] uint32_t guard(size_t page) const noexcept { return GuardOf(digest(page)); }
+
+ protected:
+  friend struct PathMaker;
+  // C_0 .. C_n; for flat keys the first is the root's, the others stand alone.
+  void SetChain(std::vector<Digest> chain) noexcept;
+  void ComputeFingerprints() noexcept;
+
+ private:
+  std::shared_ptr<const std::vector<Digest>> chain_;
+  std::shared_ptr<const std::vector<Fingerprint>> own_fingerprints_;
+};
+
+// One thread at a time.
+struct Path::Impl : PathKeys {
+  uint64_t store_instance = 0;  // the open store that made it; no other accepts it
+  std::vector<Location> locations;
+  // What the eviction policy said of this path; null until its first call.
+  std::shared_ptr<ShownRequest> request;
+
+  Impl() = default;
+  // The same pages, none of them located.
+  explicit Impl(PathKeys keys) noexcept : PathKeys(std::move(keys)), locations(pages()) {}
 
   // Follows the root into its present epoch: after erase_root, digests change and nothing that was
   // found counts. Call before use.
   void CatchUpWithRoot() noexcept;
-  // Forgets the pages from `pages` on.
-  void Truncate(size_t pages) noexcept;
-
- private:
-  friend struct PathMaker;
-  void ComputeFingerprints() noexcept;
 };
 
 // Makes the three kinds of path. Pure but for the root's registration by the caller.
@@ -89,8 +103,8 @@ struct PathMaker {
                                           std::span<const uint8_t> digests32) const noexcept;
 
  private:
-  std::unique_ptr<Path::Impl> Start(std::shared_ptr<RootState> root, PathKind kind,
-                                    Digest root_digest, size_t pages) const noexcept;
+  std::unique_ptr<Path::Impl> Make(std::shared_ptr<RootState> root, PathKind kind,
+                                   std::vector<Digest> chain) const noexcept;
 };
 
 inline constexpr size_t kDigestBytes = 32;
