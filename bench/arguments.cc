@@ -225,7 +225,10 @@ Result<Workload> LoadWorkload(const Arguments& arguments) {
     if (!made.ok()) return made.status();
     workload = std::move(*made);
   } else {
-    const size_t count = arguments.run.limit == 0 ? 0 : arguments.run.skip + arguments.run.limit;
+    // All of it where a capacity is a share of the trace's distinct pages.
+    const bool whole =
+        arguments.run.limit == 0 || arguments.run.capacity.given() || !arguments.capacities.empty();
+    const size_t count = whole ? 0 : arguments.run.skip + arguments.run.limit;
     Result<std::vector<Request>> requests = LoadTrace(arguments.trace, count);
     if (!requests.ok()) return requests.status();
     workload.name = arguments.trace;

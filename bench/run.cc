@@ -73,6 +73,7 @@ Status CheckFreeSpace(const RunConfig& config, uint64_t pages) {
 struct Requests {
   std::span<const Request> replayed;
   std::span<const Request> with_skipped;
+  std::span<const Request> all;  // a share of the distinct pages is of all of them
   size_t skipped = 0;
 };
 
@@ -84,7 +85,8 @@ Result<Requests> RequestsOf(const Workload& workload, const RunConfig& config) {
   }
   const size_t rest = all.size() - config.skip;
   const size_t count = config.limit == 0 ? rest : std::min(config.limit, rest);
-  return Requests{all.subspan(config.skip, count), all.first(config.skip + count), config.skip};
+  return Requests{all.subspan(config.skip, count), all.first(config.skip + count), all,
+                  config.skip};
 }
 
 // A run of the lamina engine within a capacity.
@@ -147,8 +149,8 @@ Result<BoundedRun> Bound(const Requests& requests, bool is_new, RunConfig* confi
   if (std::find(engines.begin(), engines.end(), kStoreName) == engines.end()) {
     return Status::InvalidArgument("--capacity: only the lamina engine has one");
   }
-  const Result<CapacityPlan> plan = PlanCapacity(
-      config->capacity, CountDistinctPages(requests.with_skipped), config->engine.page_bytes);
+  const Result<CapacityPlan> plan =
+      PlanCapacity(config->capacity, CountDistinctPages(requests.all), config->engine.page_bytes);
   if (!plan.ok()) return plan.status();
   config->engine.store_options += fmt::format(";capacity_bytes={}", plan->capacity_bytes);
   BoundedRun run{*plan, {}};
@@ -176,7 +178,7 @@ Result<std::vector<PolicyReport>> RunPolicyOnly(const Workload& workload, const 
   PolicyReport report{.workload = workload.name, .choice = config.policy, .yardsticks = {}};
   report.requests = requests->replayed.size();
   for (const Request& request : requests->replayed) report.pages_total += request.blocks.size();
-  report.distinct_pages = CountDistinctPages(requests->with_skipped);
+  report.distinct_pages = CountDistinctPages(requests->all);
   std::vector<PolicyReport> reports;
   for (const CapacityChoice& capacity : capacities) {
     const Result<CapacityPlan> plan =
