@@ -94,6 +94,7 @@ class GarbageCollector {
     const SegmentTable::ReadSection section(log_.table());
     for (const Segment* segment : log_.table().All()) {
       if (segment->absent() || segment->draining() || done_with_.contains(segment->id())) continue;
+      if (options_.segment && *options_.segment != segment->id()) continue;
       uses.push_back({segment->info(), segment->counts()});
     }
     return uses;

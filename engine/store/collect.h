@@ -3,6 +3,7 @@
 #define LAMINA_ENGINE_STORE_COLLECT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,8 @@ namespace lamina {
 struct CollectOptions {
   // Bytes to be given back; as much as is worthwhile without a target.
   uint64_t target_bytes = UINT64_MAX;
+  // Only this one is given up, if it is worthwhile; for tools, not in the text.
+  std::optional<uint32_t> segment;
 
   // "target_bytes=N", N with an optional K, M, G or T; empty: the defaults.
   static Result<CollectOptions> Parse(std::string_view text) noexcept;

@@ -31,7 +31,7 @@ std::map<std::pair<uint32_t, uint32_t>, Lane> LanesOf(
   for (const SegmentUse& use : segments) {
     Lane& lane = lanes[{use.info.slot_bytes, use.info.log_dir}];
     lane.largest = std::max<uint64_t>(lane.largest, use.info.slot_count);
-    if (use.live() * 8 <= use.info.slot_count * kMostLiveEighths) lane.candidates.push_back(use);
+    if (WorthCollecting(use)) lane.candidates.push_back(use);
   }
   for (auto& [key, lane] : lanes)
     std::sort(lane.candidates.begin(), lane.candidates.end(), Sparser);
@@ -84,6 +84,10 @@ bool Cheaper(const CollectionStep& a, const CollectionStep& b) noexcept {
 }
 
 }  // namespace
+
+bool WorthCollecting(const SegmentUse& use) noexcept {
+  return use.live() * 8 <= use.info.slot_count * kMostLiveEighths;
+}
 
 uint64_t CollectionStep::new_bytes() const noexcept {
   uint64_t new_slots = 0;

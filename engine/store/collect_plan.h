@@ -39,6 +39,9 @@ struct CollectionStep {
   [[nodiscard]] uint64_t copied_bytes() const noexcept { return pages * slot_bytes; }
 };
 
+// Whether a segment is sparse enough to be planned for.
+bool WorthCollecting(const SegmentUse& use) noexcept;
+
 // What a log may grow by before it shrinks.
 inline uint64_t CollectionStepBytes(uint64_t log_bytes) noexcept { return log_bytes / 8; }
 

@@ -1,0 +1,240 @@
+// What vlog-gc says, to the letter, and what it finds and does. When a change of words is meant:
+//   LAMINA_REWRITE_GOLDENS=1 tools_test "[golden]"
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include "engine/store/store_impl.h"
+#include "tests/tools/vlog_gc_fixture.h"
+
+namespace lamina::testing {
+namespace {
+
+using tools::ExitCode;
+using Json = nlohmann::json;
+
+// As the fixture opens it: with less capacity than what is there, opening would evict.
+constexpr char kOptions[] = "--options=capacity_bytes=64M;min_free_bytes=0";
+
+void CheckGolden(const GcStore& store, const std::string& name,
+                 std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), store.directory());
+  DumpResult result = Gc(arguments);
+  result.out = Replaced(result.out, store.directory(), "DIR");
+  result.err = Replaced(result.err, store.directory(), "DIR");
+  const std::string text = "exit " + std::to_string(static_cast<int>(result.code)) +
+                           "\n---- out\n" + result.out + "---- err\n" + result.err;
+  const std::string path = std::string(LAMINA_TOOLS_GOLDENS) + "/vlog_gc_" + name;
+  if (std::getenv("LAMINA_REWRITE_GOLDENS") != nullptr) {
+    WriteFile(path, text);
+    return;
+  }
+  INFO("golden " << path);
+  CHECK(text == ReadFile(path));
+}
+
+std::vector<Json> Lines(const std::string& text) {
+  std::vector<Json> lines;
+  std::stringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+Json LineOf(const DumpResult& result, const std::string& type) {
+  for (const Json& line : Lines(result.out))
+    if (line["type"] == type) return line;
+  FAIL("no line of type " << type << " in\n" << result.out << result.err);
+  return {};
+}
+
+TEST_CASE("a store is shown, planned for and checked as it always was", "[golden]") {
+  GcStore store(3, 20, 65536);
+  store.Thin(3, 40);
+  store.Close();
+  CheckGolden(store, "dry_run.txt", {});
+  CheckGolden(store, "dry_run_raw.txt", {"--raw"});
+  CheckGolden(store, "dry_run_json.txt", {"--json"});
+  CheckGolden(store, "dry_run_target.txt", {"--target-bytes=512K"});
+  CheckGolden(store, "dry_run_segment.txt", {"--segment=2"});
+  CheckGolden(store, "no_segment.txt", {"--segment=77"});
+  CheckGolden(store, "verify.txt", {"--verify"});
+  CheckGolden(store, "verify_json.txt", {"--verify", "--json"});
+}
+
+TEST_CASE("each kind of damage to the log is reported as it always was", "[golden]") {
+  GcStore store(1, 40, 65536);
+  const auto a = store.PlaceOf(0, 3).slot;
+  const auto b = store.PlaceOf(0, 30).slot;
+  store.Close();
+  FlipByte(store.SegmentFile(a.segment), a.slot * 65536 + 1000);
+  FlipByte(store.SegmentFile(b.segment), b.slot * 65536);
+  CheckGolden(store, "verify_flipped.txt", {"--verify"});
+  CheckGolden(store, "verify_flipped_json.txt", {"--verify", "--json"});
+  CheckGolden(store, "verify_flipped_segment.txt", {"--verify", "--segment=2"});
+  std::filesystem::resize_file(store.SegmentFile(3), 65536);
+  std::filesystem::remove(store.SegmentFile(2));
+  for (const auto& entry : std::filesystem::directory_iterator(store.directory())) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("0000000001-") && name.ends_with(".slots")) FlipByte(entry.path(), 200);
+  }
+  CheckGolden(store, "damage.txt", {});
+  CheckGolden(store, "damage_verify.txt", {"--verify"});
+}
+
+TEST_CASE(
+    "verify finds each of 200 flips and names segment, slot and page; the store repairs them") {
+  const uint64_t seed = 99;
+  INFO("seed " << seed);
+  GcStore store(8, 64, 4096);
+  std::mt19937_64 random(seed);
+  std::set<std::pair<uint32_t, size_t>> flipped;
+  while (flipped.size() < 200)
+    flipped.emplace(static_cast<uint32_t>(random() % 8), static_cast<size_t>(random() % 64));
+  std::set<std::string> expected;
+  std::vector<std::pair<SlotRef, uint64_t>> flips;
+  for (const auto& [p, page] : flipped) {
+    const auto place = store.PlaceOf(p, page);
+    expected.insert(std::to_string(place.slot.segment) + "/" + std::to_string(place.slot.slot) +
+                    "/" + place.key);
+    flips.emplace_back(place.slot, random() % 4096);
+  }
+  store.Close();
+  for (const auto& [slot, byte] : flips)
+    FlipByte(store.SegmentFile(slot.segment), slot.slot * 4096 + byte,
+             static_cast<unsigned char>(1u << (byte % 8)));
+
+  const DumpResult result = Gc({store.directory(), "--verify", "--json"});
+  CHECK(result.code == ExitCode::kDamage);
+  std::set<std::string> found;
+  for (const Json& line : Lines(result.out)) {
+    if (line["type"] != "damage") continue;
+    found.insert(std::to_string(line["segment"].get<uint64_t>()) + "/" +
+                 std::to_string(line["slot"].get<uint64_t>()) + "/" +
+                 line["page"].get<std::string>());
+    CHECK(line["root"] == "model");
+    CHECK(line["expected"] != line["found"]);
+    CHECK(line["offset"].get<uint64_t>() == line["slot"].get<uint64_t>() * 4096);
+  }
+  CHECK(found == expected);
+  CHECK(LineOf(result, "total")["pages"] == 8 * 64 - 200);
+
+  for (uint32_t p = 0; p < 8; ++p) {
+    const GetOutcome got = GetPages(store.store(), store.path(p), 0, 64, 4096);
+    CHECK(got.wrong == 0);
+    for (size_t i = 0; i < 64; ++i)
+      CHECK((got.states[i] == PageState::kMiss) == flipped.contains({p, i}));
+    CHECK(CountOk(PutPages(store.store(), store.path(p), 0, 64, 4096)) == 64);
+    CHECK(CountOk(GetPages(store.store(), store.path(p), 0, 64, 4096).states) == 64);
+  }
+  store.Close();
+  const DumpResult repaired = Gc({store.directory(), "--verify", "--json"});
+  CHECK(repaired.code == ExitCode::kClean);
+  CHECK(LineOf(repaired, "total")["pages"] == 8 * 64);
+}
+
+TEST_CASE("verify names tags that no entry reaches, and does not mind entries without tags") {
+  GcStore store(1, 20, 65536);
+  TensorLog& log = store.store().impl()->log();
+  const auto gone = store.PlaceOf(0, 5);
+  REQUIRE(log.Free(gone.slot, gone.tag));
+  const auto runs = log.TakeIn(2, 1);
+  REQUIRE(runs.size() == 1);
+  log.Publish(runs[0].slot(0), 0xABCDEF, 1, {1, 0});
+  store.Close();
+  const DumpResult result = Gc({store.directory(), "--verify", "--json"});
+  CHECK(result.code == ExitCode::kClean);
+  const Json line = LineOf(result, "unreached");
+  CHECK(line["segment"] == 2);
+  CHECK(line["slot"] == runs[0].first);
+  CHECK(line["tag"] == "0000000000abcdef");
+  CHECK(LineOf(result, "total")["tags_without_entry"] == 1);
+  CHECK(LineOf(result, "total")["pages"] == 19);
+}
+
+TEST_CASE("a run does what the dry run said, and verify finds everything right behind it") {
+  GcStore store(20, 64, 4096);
+  const auto live = store.Thin(5, 30);
+  store.Close();
+  const uint64_t before = store.LogBytes();
+  const Json plan = LineOf(Gc({store.directory(), "--json"}), "plan");
+  CHECK(plan["bytes_to_free"].get<double>() >= 0.6 * static_cast<double>(before));
+  CHECK(store.LogBytes() == before);
+  const DumpResult run = Gc({store.directory(), "--run", "--json", kOptions});
+  INFO(run.out << run.err);
+  CHECK(run.code == ExitCode::kClean);
+  const Json done = LineOf(run, "run");
+  CHECK(done["pages_moved"] == plan["pages_to_move"]);
+  CHECK(done["bytes_freed"] == plan["bytes_to_free"]);
+  CHECK(before - store.LogBytes() == done["bytes_freed"]);
+  const DumpResult verify = Gc({store.directory(), "--verify", "--json"});
+  CHECK(verify.code == ExitCode::kClean);
+  CHECK(LineOf(verify, "total")["tags_without_entry"] == 0);
+  for (uint32_t p = 0; p < store.path_count(); ++p) {
+    store.store();
+    const GetOutcome got = GetPages(store.store(), store.path(p), 0, 64, 4096);
+    CHECK(got.wrong == 0);
+    for (size_t i = 0; i < 64; ++i)
+      if (live[p][i]) CHECK(got.states[i] == PageState::kOk);
+  }
+}
+
+TEST_CASE("a run that is stopped says so, and a target or a segment bounds it") {
+  GcStore store(6, 40, 65536);
+  store.Thin(6, 30);
+  store.Close();
+  const uint64_t before = store.LogBytes();
+  const DumpResult stopped = Gc({store.directory(), "--run", "--json", kOptions}, true);
+  CHECK(stopped.code == ExitCode::kTrouble);
+  CHECK(LineOf(stopped, "run")["stopped"] == true);
+  CHECK(store.LogBytes() == before);
+  const DumpResult one = Gc({store.directory(), "--run", "--segment=2", kOptions});
+  INFO(one.out << one.err);
+  CHECK(one.code == ExitCode::kClean);
+  CHECK_FALSE(std::filesystem::exists(store.SegmentFile(2)));
+  CHECK(std::filesystem::exists(store.SegmentFile(3)));
+  const DumpResult some = Gc({store.directory(), "--run", "--json", "--target-bytes=1M", kOptions});
+  CHECK(some.code == ExitCode::kClean);
+  const auto freed = LineOf(some, "run")["bytes_freed"].get<uint64_t>();
+  CHECK(freed >= 1 << 20);
+  CHECK(freed < 3 << 20);
+  CHECK(Gc({store.directory(), "--run", "--segment=2"}).code == ExitCode::kTrouble);
+  CHECK(Gc({store.directory(), "--verify"}).code == ExitCode::kClean);
+}
+
+TEST_CASE("a run counts pages whose bytes are wrong as damage, and frees them") {
+  GcStore store(2, 40, 65536);
+  store.Thin(7, 30);
+  std::optional<SlotRef> hurt;
+  for (size_t i = 0; i < 40 && !hurt; ++i) {
+    const auto place = store.PlaceOf(0, i);
+    const SegmentTable::ReadSection section(store.store().impl()->log().table());
+    if (place.tag != 0 &&
+        section.Find(place.slot.segment)->slot(place.slot.slot).state() == SlotState::kLive)
+      hurt = place.slot;
+  }
+  REQUIRE(hurt);
+  store.Close();
+  FlipByte(store.SegmentFile(hurt->segment), hurt->slot * 65536 + 5);
+  const DumpResult run = Gc({store.directory(), "--run", "--json", kOptions});
+  INFO(run.out << run.err);
+  CHECK(run.code == ExitCode::kDamage);
+  CHECK(LineOf(run, "run")["pages_bad"] == 1);
+  CHECK(Gc({store.directory(), "--verify"}).code == ExitCode::kClean);
+}
+
+TEST_CASE("every line of vlog-gc --json is an object with a type") {
+  GcStore store(2, 20, 65536);
+  store.Close();
+  for (const char* command : {"--raw", "--verify", "--run"}) {
+    const auto lines = Lines(Gc({store.directory(), command, "--json"}).out);
+    CHECK_FALSE(lines.empty());
+    for (const Json& line : lines) CHECK(line["type"].is_string());
+  }
+}
+
+}  // namespace
+}  // namespace lamina::testing
