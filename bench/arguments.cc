@@ -186,7 +186,6 @@ void ResolvePolicy(RawArguments* arguments) {
   };
   choose("eviction", arguments->eviction, &run.policy.eviction);
   choose("admission", arguments->admission, &run.policy.admission);
-  run.policy.pages_per_unit = arguments->pages_per_block;
 }
 
 }  // namespace

@@ -2,27 +2,27 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
 
-#include "bench/buffers.h"
 #include "bench/run.h"
 
 namespace lamina::bench {
 namespace {
 
-// What the store keeps of its capacity for everything that is not a segment.
-constexpr uint64_t kBesideSegmentsBytes = uint64_t{16} << 20;
-constexpr uint64_t kBesideSlotBytes = 400;
-
-// A slot is whole 4 KiB blocks, with at most four significant bits.
-uint64_t SlotBytesOf(uint64_t page_bytes) {
-  const uint64_t blocks = RoundUp(page_bytes, kDirectIoBytes) / kDirectIoBytes;
-  const auto bits = static_cast<unsigned>(std::bit_width(blocks));
-  const unsigned dropped = bits > 4 ? bits - 4 : 0;
-  return ((blocks + (uint64_t{1} << dropped) - 1) >> dropped << dropped) * kDirectIoBytes;
+// The most pages whose CapacityFor fits in `bytes`.
+uint64_t PagesWithin(uint64_t bytes, uint64_t page_bytes) {
+  uint64_t least = 0;
+  uint64_t most = bytes / page_bytes;
+  while (least < most) {
+    const uint64_t middle = least + (most - least + 1) / 2;
+    if (CapacityFor(middle, page_bytes) <= bytes) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  return least;
 }
 
 }  // namespace
@@ -47,14 +47,13 @@ Result<CapacityChoice> ParseCapacity(std::string_view text) {
 
 Result<CapacityPlan> PlanCapacity(const CapacityChoice& choice, uint64_t distinct_pages,
                                   uint64_t page_bytes) {
-  const uint64_t with_metadata = SlotBytesOf(page_bytes) + kBesideSlotBytes;
   CapacityPlan plan;
   if (choice.percent > 0) {
     plan.slots = static_cast<uint64_t>(
         std::floor(choice.percent / 100 * static_cast<double>(distinct_pages) + 1e-9));
-    plan.capacity_bytes = plan.slots * with_metadata + kBesideSegmentsBytes;
+    plan.capacity_bytes = CapacityFor(plan.slots, page_bytes);
   } else {
-    plan.slots = (choice.bytes - std::min(choice.bytes, kBesideSegmentsBytes)) / with_metadata;
+    plan.slots = PagesWithin(choice.bytes, page_bytes);
     plan.capacity_bytes = choice.bytes;
   }
   if (plan.slots > 0) return plan;

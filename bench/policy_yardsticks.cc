@@ -35,6 +35,11 @@ PolicySimOptions SimOptionsOf(const PolicyChoice& choice, uint64_t slots) {
 
 }  // namespace
 
+uint32_t PagesPerUnit(uint32_t page_tokens) {
+  constexpr uint32_t kUnitTokens = 512;
+  return std::max<uint32_t>(1, kUnitTokens / page_tokens);
+}
+
 std::vector<std::string> EvictionNames() {
   return {std::begin(kEvictionNames), std::end(kEvictionNames)};
 }
@@ -86,6 +91,7 @@ nlohmann::json ToJson(const PolicyReport& report) {
           {"seeds", report.choice.seeds},
           {"live_share", report.choice.live_share},
           {"run_pages", report.choice.run_pages},
+          {"pages_per_unit", report.choice.pages_per_unit},
           {"requests", report.requests},
           {"pages_total", report.pages_total},
           {"distinct_pages", report.distinct_pages},

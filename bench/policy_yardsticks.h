@@ -19,11 +19,14 @@ struct PolicyChoice {
   std::string admission = "policy";  // one of AdmissionNames()
   // The policy samples; its figures are means over the seeds 1 to `seeds`.
   unsigned seeds = 4;
+  // Pages that make the 512 tokens in which the policy counts a path's length (PagesPerUnit).
   uint32_t pages_per_unit = 1;
   // Of the simulated layer (policy_sim.h): live pages over slots, and slots in a row to overwrite.
   double live_share = 1;
   uint32_t run_pages = 1;
 };
+
+uint32_t PagesPerUnit(uint32_t page_tokens);
 
 std::vector<std::string> EvictionNames();
 std::vector<std::string> AdmissionNames();

@@ -144,7 +144,8 @@ Result<Summary> RunEngine(const std::string& name, const std::string& dir, const
 }
 
 // Tells the lamina engine its capacity, and finds out what that is compared with.
-Result<BoundedRun> Bound(const Requests& requests, bool is_new, RunConfig* config) {
+Result<BoundedRun> Bound(const Workload& workload, const Requests& requests, bool is_new,
+                         RunConfig* config) {
   const std::vector<std::string>& engines = config->engines;
   if (std::find(engines.begin(), engines.end(), kStoreName) == engines.end()) {
     return Status::InvalidArgument("--capacity: only the lamina engine has one");
@@ -152,7 +153,9 @@ Result<BoundedRun> Bound(const Requests& requests, bool is_new, RunConfig* confi
   const Result<CapacityPlan> plan =
       PlanCapacity(config->capacity, CountDistinctPages(requests.all), config->engine.page_bytes);
   if (!plan.ok()) return plan.status();
-  config->engine.store_options += fmt::format(";capacity_bytes={}", plan->capacity_bytes);
+  config->engine.store_options +=
+      fmt::format(";capacity_bytes={};page_tokens={}", plan->capacity_bytes, workload.page_tokens);
+  config->policy.pages_per_unit = PagesPerUnit(workload.page_tokens);
   BoundedRun run{*plan, {}};
   // A directory with something in it got that from the requests skipped.
   run.yardsticks = is_new ? ComputeYardsticks(requests.replayed, 0, plan->slots, config->policy)
@@ -176,6 +179,7 @@ Result<std::vector<PolicyReport>> RunPolicyOnly(const Workload& workload, const 
   const Result<Requests> requests = RequestsOf(workload, config);
   if (!requests.ok()) return requests.status();
   PolicyReport report{.workload = workload.name, .choice = config.policy, .yardsticks = {}};
+  report.choice.pages_per_unit = PagesPerUnit(workload.page_tokens);
   report.requests = requests->replayed.size();
   for (const Request& request : requests->replayed) report.pages_total += request.blocks.size();
   report.distinct_pages = CountDistinctPages(requests->all);
@@ -187,7 +191,7 @@ Result<std::vector<PolicyReport>> RunPolicyOnly(const Workload& workload, const 
     report.capacity_percent =
         100 * static_cast<double>(plan->slots) / static_cast<double>(report.distinct_pages);
     report.yardsticks =
-        ComputeYardsticks(requests->with_skipped, requests->skipped, plan->slots, config.policy);
+        ComputeYardsticks(requests->with_skipped, requests->skipped, plan->slots, report.choice);
     reports.push_back(report);
   }
   return reports;
@@ -201,7 +205,7 @@ Result<std::vector<Summary>> RunWorkload(const Workload& workload, const RunConf
   if (!is_new.ok()) return is_new.status();
   std::optional<BoundedRun> bounded;
   if (config.capacity.given()) {
-    const Result<BoundedRun> run = Bound(*requests, *is_new, &config);
+    const Result<BoundedRun> run = Bound(workload, *requests, *is_new, &config);
     if (!run.ok()) return run.status();
     bounded = *run;
   }

@@ -95,7 +95,7 @@ TEST_CASE("a capacity, its policy and its list reach their places") {
   CHECK(one.run.capacity.percent == 5);
   CHECK(one.run.policy.eviction == "lru");
   CHECK(one.run.policy.admission == "all");
-  CHECK(one.run.policy.pages_per_unit == 8);
+  CHECK(one.pages_per_block == 8);
   CHECK(one.run.engine.store_options == "io=threads;eviction=lru;admission=all");
   const Arguments list = Parse({"--policy-only", "--capacity", "1%,2M", "--capacity", "5%",
                                 "--seeds", "7", "--live-share", ".95", "--run-pages", "4"});

