@@ -181,9 +181,11 @@ TEST_CASE("what was warm is warm after a restart, and the same pages go next") {
 TEST_CASE("a capacity that shrinks gives disk space back at once and keeps what is worth most") {
   const TemporaryDirectory directory;
   auto store = OpenStore(directory / "s", TestOptions("capacity_bytes=256M"));
-  Fill(*store, 0, 200 * kMiB);
-  const auto warm = Tokens(0, 32);
-  Request(*store, warm);
+  const auto warm = Tokens(900000000, 32);
+  for (uint32_t i = 0; i < 20; ++i) {
+    Fill(*store, i * 1000000, 10 * kMiB);
+    Request(*store, warm);
+  }
   const Status shrunk = store->SetCapacity(96 * kMiB);
   INFO(shrunk.ToString());
   REQUIRE(shrunk.ok());
