@@ -122,6 +122,32 @@ TEST_CASE("the policy alone counts what was not skipped, over a store that serve
   CHECK(hits(250, 0) > 0);
 }
 
+#ifdef LAMINA_BENCH_HAS_STORE
+TEST_CASE("a store within a capacity never exceeds it, and hits what its policy does") {
+  const TemporaryDirectory dir;
+  RunConfig config;
+  config.engines = {"lamina"};
+  config.engine.page_bytes = 16384;
+  config.dir = dir.path();
+  config.capacity.percent = 20;
+  config.policy.seeds = 2;
+  config.replay.sample_interval = 20;
+  const Result<std::vector<Summary>> summaries = RunWorkload(MakeConversation(1000, 3), config);
+  INFO(summaries.status().message());
+  REQUIRE(summaries.ok());
+  const Summary& summary = summaries->front();
+  const BoundedFigures& figures = summary.bounded;
+  CHECK(summary.wrong_pages == 0);
+  CHECK(*figures.physical_bytes_peak <= *figures.capacity_bytes);
+  CHECK(summary.disk_bytes > *figures.slots * 16384 * 9 / 10);
+  CHECK(*figures.tensor_write_amplification == Approx(1));
+  CHECK(*figures.physical_over_not_condemned < 1.08);
+  CHECK(*figures.opt_hit_rate > *figures.lru_hit_rate);
+  CHECK(summary.hit_rate < *figures.opt_hit_rate);
+  CHECK(summary.hit_rate == Approx(*figures.policy_hit_rate).epsilon(.06));
+}
+#endif
+
 TEST_CASE("a capacity is for the lamina engine alone") {
   const TemporaryDirectory dir;
   RunConfig config;
