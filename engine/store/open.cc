@@ -261,7 +261,7 @@ Status Store::Impl::OpenStore() noexcept {
   orphan_walk_owed_ = walk_orphans_.load();
   if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
   EndPhase("first_checkpoint");
-  UpdateSpace();
+  if (budget_.OverBytes() > 0) WakeReclaim();
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
   return Status::Ok();

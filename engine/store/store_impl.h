@@ -368,6 +368,7 @@ class Store::Impl final : private SegmentSource {
   std::mutex erase_mutex_;
   std::mutex checkpoint_mutex_;
   JournalPosition previous_checkpoint_;  // journal files below it may go
+  uint64_t policy_file_bytes_ = 0;       // when it was saved last
 
   std::mutex manifest_mutex_;
   std::unique_ptr<Manifest> manifest_;
