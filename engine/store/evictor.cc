@@ -71,7 +71,8 @@ void Evictor::ShowNoted() noexcept {
 
 void Evictor::Show(const Noted& noted) noexcept {
   Path::Impl path(noted.path);
-  if (noted.first > 0) options_.locate(path, 0, noted.first);
+  // Ancestors of what is not there are not there either, or are warm by themselves.
+  if (noted.first > 0 && !noted.found.empty()) options_.locate(path, 0, noted.first);
   for (const Noted::Found& found : noted.found) path.locations[found.page] = {found.entry, true};
   // A touch is of the pages up to its end.
   std::vector<RequestPage> pages(noted.result == nullptr ? noted.end : path.pages());

@@ -285,8 +285,7 @@ void Store::Impl::MakeParts() noexcept {
   checkpoint_bytes_ = options_.checkpoint_bytes;
   if (checkpoint_bytes_ == 0) {
     constexpr uint64_t kMost = uint64_t{16} << 30;
-    checkpoint_bytes_ =
-        budget_.capacity() == 0 ? kMost : std::min(kMost, budget_.capacity() / 16);
+    checkpoint_bytes_ = budget_.capacity() == 0 ? kMost : std::min(kMost, budget_.capacity() / 16);
   }
   // A store of 64 GiB and more has files of full size; a small one is not to drown in its journal.
   const uint64_t capacity = budget_.capacity();
@@ -349,7 +348,8 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
   how.admission = options_.admission;
   how.page_tokens = options_.page_tokens;
   how.locate = [this](Path::Impl& path, size_t first, size_t count) {
-    Locate(path, first, count, false);
+    // Where nothing is evicted, heat is not worth reading the index for.
+    if (budget_.capacity() != 0) Locate(path, first, count, false);
   };
   how.growable = [this](uint32_t slot_bytes) { return GrowableSlots(slot_bytes); };
   evictor_ = std::make_unique<Evictor>(*log_, counters_, std::move(how));
