@@ -46,8 +46,9 @@ class SegmentSource {
   // The file is there, with its blocks, and synced: make the segment durable in the manifest. It is
   // used when this returns Ok.
   virtual Status SegmentCreated(const SegmentInfo& info) noexcept = 0;
-  // The file could not be made, or SegmentCreated failed (the file is gone again): the reservation
-  // is void, the id burnt.
+  // The file could not be made, or SegmentCreated failed (the file is gone again after kNoSpace;
+  // after other errors it stays, since the edit may be on disk): the reservation is void, the id
+  // burnt.
   virtual void SegmentFailed(const SegmentInfo& info, const Status& why) noexcept = 0;
 };
 
