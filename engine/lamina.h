@@ -179,8 +179,8 @@ struct Options {
   // none: a process crash loses nothing acknowledged; a power cut may lose what was not flushed.
   // batch: every acknowledged put survives a power cut; costs a device flush per put or group.
   enum class Durability : uint8_t { kNone, kBatch } durability = Durability::kNone;
-  // Which pages go first when the store is full: those of least predicted worth (kPrhd, which learns
-  // from the requests), the least recently used, or S3-FIFO.
+  // Which pages go first when the store is full: those of least predicted worth (kPrhd, which
+  // learns from the requests), the least recently used, or S3-FIFO.
   enum class Eviction : uint8_t { kPrhd, kLru, kS3Fifo } eviction = Eviction::kPrhd;
   // Which new pages are written at all: what the eviction policy would keep, all, or pages that
   // were asked for before.
@@ -188,7 +188,8 @@ struct Options {
   // Tokens of a page of paths that do not say (by digests, by keys), 1 to 1048576: the eviction
   // policy counts a path's length in units of 512 tokens.
   uint32_t page_tokens = 512;
-  // Bound on tensor bytes written per day, for the flash's sake. 0: none.
+  // Bound on tensor bytes written per day, for the flash's sake. 0: none. This option, `erase` and
+  // `tuner` take their defaults only for now; other values are kNotSupported.
   uint64_t write_bytes_per_day = 0;
   // What a freed slot's bytes become. logical: overwritten when the slot is used again.
   // physical: punched out of the file before the call returns.

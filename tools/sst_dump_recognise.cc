@@ -40,7 +40,8 @@ Kind KindOfName(const std::string& name) {
   if (ParseJournalFileName(name, &number)) return Kind::kJournal;
   if (ParseSlotTableFileName(name, &segment, &number)) return Kind::kSlotTable;
   const bool housekeeping = name == kCurrentFileName || name == "LOCK" || name == "CURRENT.tmp" ||
-                            name == kLogDirMarkerName || ParseSegmentFileName(name, &segment) || ParsePolicyFileName(name, &number);
+                            name == kLogDirMarkerName || ParseSegmentFileName(name, &segment) ||
+                            ParsePolicyFileName(name, &number);
   return housekeeping ? Kind::kHousekeeping : Kind::kUnknown;
 }
 

@@ -53,7 +53,8 @@ TEST_CASE("a full store that is used, resized and collected by many at once show
   const auto work = [&](uint32_t thread) {
     std::mt19937 random(thread);
     for (int i = 0; i < 60; ++i) {
-      TestPath path = MakePath(*store, "model", Tokens(1000 * static_cast<uint32_t>(random() % 40), 40));
+      TestPath path =
+          MakePath(*store, "model", Tokens(1000 * static_cast<uint32_t>(random() % 40), 40));
       // Two classes; a page that was put in the other size is a miss.
       const size_t bytes = random() % 4 == 0 ? 20 << 10 : 16 << 10;
       switch (random() % 8) {
