@@ -24,22 +24,6 @@ namespace {
 // More switches than this while one manifest is read cannot be.
 constexpr int kLoadAttempts = 5;
 
-// Names of the files that a manifest names, its own among them.
-std::set<std::string> NamesIn(const LoadedManifest& loaded) {
-  std::set<std::string> names = {ManifestFileName(loaded.file_number)};
-  for (const RunPtr& run : loaded.state.tree->RunsNewestFirst()) {
-    for (const TableMeta& table : run->tables)
-      names.insert(FileNameOf(TablePath("", table.number)));
-  }
-  for (const auto& [id, segment] : loaded.state.segments) {
-    names.insert(TenDigits(id) + ".segment");
-    if (segment.slot_table != 0)
-      names.insert(FileNameOf(SlotTablePath("", id, segment.slot_table)));
-  }
-  if (!loaded.state.policy_state.empty()) names.insert(loaded.state.policy_state);
-  return names;
-}
-
 class StoreVerifier {
  public:
   StoreVerifier(FileSystem& fs, std::string directory, Report& report)
@@ -260,6 +244,21 @@ void WarnIfOpen(const std::string& directory, const LoadedManifest& loaded, Repo
 
 std::string ManifestPath(const std::string& directory, const LoadedManifest& loaded) {
   return directory + "/" + ManifestFileName(loaded.file_number);
+}
+
+std::set<std::string> NamesIn(const LoadedManifest& loaded) {
+  std::set<std::string> names = {ManifestFileName(loaded.file_number)};
+  for (const RunPtr& run : loaded.state.tree->RunsNewestFirst()) {
+    for (const TableMeta& table : run->tables)
+      names.insert(FileNameOf(TablePath("", table.number)));
+  }
+  for (const auto& [id, segment] : loaded.state.segments) {
+    names.insert(TenDigits(id) + ".segment");
+    if (segment.slot_table != 0)
+      names.insert(FileNameOf(SlotTablePath("", id, segment.slot_table)));
+  }
+  if (!loaded.state.policy_state.empty()) names.insert(loaded.state.policy_state);
+  return names;
 }
 
 bool Vanished(FileSystem& fs, const std::string& directory, const std::string& path,

@@ -3,6 +3,7 @@
 #define LAMINA_TOOLS_SST_DUMP_STORE_H_
 
 #include <optional>
+#include <set>
 #include <string>
 
 #include "engine/io/file_system.h"
@@ -20,6 +21,9 @@ void WarnIfOpen(const std::string& directory, const LoadedManifest& loaded, Repo
 
 // Path of the manifest that CURRENT names.
 std::string ManifestPath(const std::string& directory, const LoadedManifest& loaded);
+
+// Names, without directories, of the files that a manifest names, its own among them.
+std::set<std::string> NamesIn(const LoadedManifest& loaded);
 
 // Whether a file of the store is not there. If so, says that a writer has removed it since; or, if
 // the manifest still names it, reports damage.

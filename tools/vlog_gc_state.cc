@@ -1,6 +1,7 @@
 #include "tools/vlog_gc_state.h"
 
 #include <algorithm>
+#include <set>
 
 #include "compaction/run_iterator.h"
 #include "engine/index/merging_iterator.h"
@@ -11,7 +12,8 @@
 namespace lamina::vlog_gc {
 namespace {
 
-constexpr int kLoadAttempts = 5;
+// A writer that is slow to be read (a debugger, a sanitizer) changes much meanwhile.
+constexpr int kLoadAttempts = 20;
 constexpr size_t kBounceBytes = size_t{1} << 20;
 constexpr size_t kBounceBuffers = 16;
 
@@ -40,12 +42,23 @@ Result<std::unique_ptr<StoreState>> StoreState::Load(FileSystem& fs, const std::
     const bool same = state.ok() && now.ok() && now->file_number == (*state)->loaded_.file_number &&
                       now->edits == (*state)->loaded_.edits;
     if (same || attempt == kLoadAttempts) {
-      if (state.ok()) (*state)->changed_meanwhile_ = !same;
+      if (state.ok() && !same) (*state)->ChangedMeanwhile(now);
       return state;
     }
     // Not for a manifest that cannot be read at all.
     if (!state.ok() && !now.ok()) return state;
   }
+}
+
+// What was missing because the writer has removed it since is no damage.
+void StoreState::ChangedMeanwhile(const Result<LoadedManifest>& now) {
+  changed_meanwhile_ = true;
+  if (!now.ok()) return;
+  const std::set<std::string> names = sst_dump::NamesIn(*now);
+  std::erase_if(problems_, [&](const auto& problem) {
+    return problem.second.code() == StatusCode::kCorruption &&
+           !names.contains(sst_dump::FileNameOf(problem.first));
+  });
 }
 
 Result<std::unique_ptr<StoreState>> StoreState::LoadOnce(FileSystem& fs,

@@ -40,7 +40,8 @@ class QueueingReadOnlyFileSystem final : public sst_dump::ReadOnlyFileSystem {
 class StoreState {
  public:
   // Reads again when a writer has changed the manifest meanwhile; changed_meanwhile() if it did so
-  // every time. Errors: those of the manifest; kNotSupported for formats that are not known.
+  // every time, and then what it has removed since is missing here and no problem. Errors: those of
+  // the manifest; kNotSupported for formats that are not known.
   static Result<std::unique_ptr<StoreState>> Load(FileSystem& fs, const std::string& directory);
   ~StoreState();
 
@@ -64,6 +65,7 @@ class StoreState {
   class NoSegments;
   StoreState(FileSystem& fs, std::string directory);
   static Result<std::unique_ptr<StoreState>> LoadOnce(FileSystem& fs, const std::string& directory);
+  void ChangedMeanwhile(const Result<LoadedManifest>& now);
   Status LoadLog();
   void NoteProblem(const ManifestState::SegmentRecord& segment, const Status& problem);
   Status Replay();
