@@ -12,9 +12,10 @@ namespace {
 // A level with its full number of batches is full, whatever the last digits of the sum are.
 constexpr double kFullLevel = 1 + 1e-9;
 
-// Seconds that one block read costs.
-double BlockReadSeconds(const CostInputs& inputs) noexcept {
-  return inputs.device.read_device_s + inputs.latency_weight * inputs.device.read_latency_s;
+// Seconds that block reads cost which are waited for at most `waits` times.
+double BlockReadSeconds(const CostInputs& inputs, double reads, double waits) noexcept {
+  return reads * inputs.device.read_device_s +
+         std::min(reads, waits) * inputs.latency_weight * inputs.device.read_latency_s;
 }
 
 // X: the flush, and sum f_i x_i over the levels, f_i = 1 but for the last.
@@ -66,18 +67,18 @@ void PredictSeconds(const CostInputs& inputs, const WorkloadMix& mix,
                     Prediction* prediction) noexcept {
   const StoreFacts& facts = inputs.facts;
   const DeviceModel& device = inputs.device;
-  const double block_s = BlockReadSeconds(inputs);
-  const auto lookup_s = [&](double reads, double checks) {
-    return reads * block_s + checks * facts.filter_check_s;
+  const auto lookup_s = [&](double reads, double checks, double waits) {
+    return BlockReadSeconds(inputs, reads, waits) + checks * facts.filter_check_s;
   };
   Prediction& p = *prediction;
   p.put_s = mix.written() * facts.entry_bytes *
             (p.copies / device.write_bytes_per_s + (p.copies - 1) / device.read_bytes_per_s);
-  p.missing_s = mix.effective_missing() * lookup_s(p.missing_reads, p.missing_checks);
-  p.existing_s = mix.effective_existing() * lookup_s(p.existing_reads, p.existing_checks);
-  p.stem_s = mix.stem_scans * lookup_s(p.stem_reads, p.stem_checks);
-  p.long_scan_s =
-      mix.long_scans * (p.long_scan_seeks * block_s + p.long_scan_bytes / device.read_bytes_per_s);
+  p.missing_s = mix.effective_missing() * lookup_s(p.missing_reads, p.missing_checks, 1);
+  p.existing_s = mix.effective_existing() * lookup_s(p.existing_reads, p.existing_checks, 1);
+  // A stem's next run is known when its pages in the one before have been found.
+  p.stem_s = mix.stem_scans * lookup_s(p.stem_reads, p.stem_checks, std::max(1.0, facts.stem_runs));
+  p.long_scan_s = mix.long_scans * (BlockReadSeconds(inputs, p.long_scan_seeks, p.long_scan_seeks) +
+                                    p.long_scan_bytes / device.read_bytes_per_s);
   p.index_s = p.put_s + p.missing_s + p.existing_s + p.stem_s + p.long_scan_s;
   const double moved = facts.log_write_amplification - 1;
   p.fixed_s =
@@ -141,48 +142,42 @@ void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
   }
 }
 
-// R0, and R1 for lookups whose keys lie in the levels by entries.
+// R0, and R1 for lookups whose keys lie in the levels by entries: a block of the key's run, and
+// false positives of all others.
 void FillMeanReads(const StoreFacts& facts, Prediction* prediction) noexcept {
   Prediction& p = *prediction;
   for (uint32_t i = 0; i < p.level_count; ++i) {
     LevelPrediction& level = p.levels[i];
-    const double uncached = 1 - level.cache_hit_ratio;
-    const double others = std::max(0.0, level.runs - 1) / 2;
-    const double share = facts.entries > 0 ? level.entries / facts.entries : 0;
-    p.existing_reads +=
-        share * (uncached * (1 + others * level.false_positive_rate) + p.missing_reads);
-    p.existing_checks += share * (1 + others + p.missing_checks);
-    level.missing_reads = level.runs * level.false_positive_rate * uncached;
+    level.missing_reads = level.runs * level.false_positive_rate * (1 - level.cache_hit_ratio);
     p.missing_reads += level.missing_reads;
     p.missing_checks += level.runs;
   }
+  for (uint32_t i = 0; i < p.level_count; ++i) {
+    const LevelPrediction& level = p.levels[i];
+    const double uncached = 1 - level.cache_hit_ratio;
+    const double beside = std::max(0.0, level.runs - 1);
+    const double share = facts.entries > 0 ? level.entries / facts.entries : 0;
+    p.existing_reads += share * (uncached * (1 + beside * level.false_positive_rate) +
+                                 p.missing_reads - level.missing_reads);
+    p.existing_checks += share * (1 + beside + p.missing_checks - level.runs);
+  }
 }
 
-// Everything about lookups from the real runs, newest first.
+// R0 and the rest of what does not depend on where a key lies, from the real runs.
 void FillRealLevels(const CostInputs& inputs, const TreeState& tree,
                     Prediction* prediction) noexcept {
   Prediction& p = *prediction;
-  const double all_entries = tree.entries();
-  double share_sum = 0;
   for (uint32_t i = 0; i < p.level_count; ++i) {
     const LevelState& state = tree.levels[i];
     LevelPrediction& level = p.levels[i];
     level.cache_hit_ratio = state.cache_hit_ratio;
-    const double uncached = 1 - state.cache_hit_ratio;
     double rates = 0;
     for (const RunState& run : state.runs) level.entries += run.entries;
     for (const RunState& run : state.runs) {
-      double share = all_entries > 0 ? run.entries / all_entries : 0;
-      if (state.hit_share >= 0) {
-        share = level.entries > 0 ? state.hit_share * run.entries / level.entries : 0;
-      }
-      share_sum += share;
-      p.existing_reads += share * (uncached + p.missing_reads + level.missing_reads);
-      p.existing_checks += share * (1 + p.missing_checks);
       const double rate = inputs.curve.RateAt(run.filter_bits_per_key);
       rates += rate;
       level.runs += 1;
-      level.missing_reads += run.weight * rate * uncached;
+      level.missing_reads += run.weight * rate * (1 - state.cache_hit_ratio);
       p.missing_checks += run.weight;
       p.filter_bits += run.filter_bits_per_key * run.entries;
       level.filter_bits_per_key +=
@@ -190,6 +185,29 @@ void FillRealLevels(const CostInputs& inputs, const TreeState& tree,
     }
     if (level.runs > 0) level.false_positive_rate = rates / level.runs;
     p.missing_reads += level.missing_reads;
+  }
+}
+
+// R1: a block of the key's run, and false positives of all others.
+void FillRealHits(const CostInputs& inputs, const TreeState& tree,
+                  Prediction* prediction) noexcept {
+  Prediction& p = *prediction;
+  const double all_entries = tree.entries();
+  double share_sum = 0;
+  for (uint32_t i = 0; i < p.level_count; ++i) {
+    const LevelState& state = tree.levels[i];
+    const LevelPrediction& level = p.levels[i];
+    const double uncached = 1 - state.cache_hit_ratio;
+    for (const RunState& run : state.runs) {
+      double share = all_entries > 0 ? run.entries / all_entries : 0;
+      if (state.hit_share >= 0) {
+        share = level.entries > 0 ? state.hit_share * run.entries / level.entries : 0;
+      }
+      share_sum += share;
+      const double own = run.weight * inputs.curve.RateAt(run.filter_bits_per_key);
+      p.existing_reads += share * (uncached * (1 - own) + p.missing_reads);
+      p.existing_checks += share * (1 - run.weight + p.missing_checks);
+    }
   }
   // Measured shares need not add up to one.
   if (share_sum > 0) {
@@ -285,6 +303,7 @@ Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const T
   Prediction prediction;
   prediction.level_count = UsedLevels(tree);
   FillRealLevels(inputs, tree, &prediction);
+  FillRealHits(inputs, tree, &prediction);
   PredictCopies(inputs.facts, shape, &prediction);
   PredictScans(inputs, mix, &prediction);
   PredictSeconds(inputs, mix, &prediction);

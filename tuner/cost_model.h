@@ -2,9 +2,11 @@
 //
 // Costs are device seconds per operation of the mix, split by cause. Puts: each entry is written
 // once to the journal, and once per copy that flushes and merges make of it. Lookups: one block per
-// run whose filter says yes. Scans: one block per run, and the bytes walked. Block reads that the
-// cache serves cost nothing. Sources: Monkey, Dostoevsky, K-LSM/Endure, adapted to the engine's own
-// spill rule (tree_shape.h), under which these formulas are exact and not bounds.
+// run whose filter says yes. The engine asks all filters first and reads those blocks at the same
+// time: a lookup waits once, and one that finds its page has read, in vain, from older runs as well
+// as from newer ones. Scans: one block per run, and the bytes walked. Block reads that the cache
+// serves cost nothing. Sources: Monkey, Dostoevsky, K-LSM/Endure, adapted to the engine's own spill
+// rule (tree_shape.h), under which these formulas are exact and not bounds.
 //
 // A candidate is priced at its mean over a fill cycle; the present tree is priced from its real
 // runs. Pure.
@@ -47,8 +49,8 @@ struct CostInputs {
   StoreFacts facts;
   DeviceModel device;
   FprCurve curve = FprCurve::Ideal();
-  // How much a second of waiting for a block read counts beside a second of device time. 0: device
-  // time alone.
+  // How much a second of waiting for block reads counts beside a second of device time. 0: device
+  // time alone. Reads that are made at the same time are waited for once.
   double latency_weight = 0;
 };
 
@@ -85,7 +87,7 @@ struct Prediction {
   // Per operation of the kind:
   double copies = 0;          // X, times that a put entry is written: its flush, then levels
   double missing_reads = 0;   // R0
-  double existing_reads = 0;  // R1
+  double existing_reads = 0;  // R1, the reads that turn out unused included
   double missing_checks = 0;  // filters asked
   double existing_checks = 0;
   double stem_reads = 0;

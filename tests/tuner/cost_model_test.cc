@@ -1,5 +1,6 @@
 #include "tuner/cost_model.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <random>
@@ -128,7 +129,7 @@ TEST_CASE("mean runs per level are those of the tree over whole cycles") {
   }
 }
 
-TEST_CASE("predicted lookups in the present tree are those of asking its runs one by one") {
+TEST_CASE("predicted lookups in the present tree are those of reading where a filter says yes") {
   LAMINA_TUNER_SEED(seed, 6);
   std::mt19937_64 random(seed);
   for (const TreeShape& base : Grid()) {
@@ -140,7 +141,8 @@ TEST_CASE("predicted lookups in the present tree are those of asking its runs on
     CostInputs inputs;
     inputs.facts.entries = state.entries();
     const Prediction present = PredictTree(inputs, {}, shape, state);
-    // Draws: a lookup asks run after run, newest first; each one's filter says yes by its rate.
+    // Draws: a lookup asks all runs, and reads from each whose filter says yes: the one that has
+    // the key, and others by their rates, older ones too.
     std::vector<double> rates;
     std::vector<double> cumulated_entries;
     double sum = 0;
@@ -159,18 +161,18 @@ TEST_CASE("predicted lookups in the present tree are those of asking its runs on
       for (size_t run = 0; run < rates.size(); ++run) {
         missing += uniform(random) < rates[run] ? 1 : 0;
       }
+      const auto own = static_cast<size_t>(
+          std::upper_bound(cumulated_entries.begin(), cumulated_entries.end(), key) -
+          cumulated_entries.begin());
       for (size_t run = 0; run < rates.size(); ++run) {
-        if (key < cumulated_entries[run]) {
-          existing += 1;
-          break;
-        }
-        existing += uniform(random) < rates[run] ? 1 : 0;
+        existing += run == own || uniform(random) < rates[run] ? 1 : 0;
       }
     }
     INFO(ShapeName(shape, 3));
     CHECK(present.missing_reads == Approx(missing / kDraws).epsilon(0.04).margin(0.02));
     CHECK(present.existing_reads == Approx(existing / kDraws).epsilon(0.04));
     CHECK(present.missing_checks == static_cast<double>(rates.size()));
+    CHECK(present.existing_checks == Approx(static_cast<double>(rates.size())));
     CHECK(present.filter_bits == Approx(static_cast<double>(tree.FilterBits())));
     CHECK(present.long_scan_seeks == static_cast<double>(rates.size()));
   }
@@ -230,9 +232,10 @@ TEST_CASE("a candidate's lookups are the mean of the tree that it would become")
       }
       INFO(ShapeName(base, levels)
            << ", " << bits << " bits: " << predicted.missing << " against " << measured.missing);
-      // The last level's runs are taken as even; at T=2 levels are full or empty, never half.
+      // The last level's runs are taken as even; at T=2 levels are full or empty, never half. With
+      // few bits a hit costs little else than false positives, too.
       CHECK(predicted.missing == Approx(measured.missing).epsilon(0.15));
-      CHECK(predicted.existing == Approx(measured.existing).epsilon(0.1));
+      CHECK(predicted.existing == Approx(measured.existing).epsilon(bits > 2 ? 0.1 : 0.15));
     }
   }
 }
@@ -283,14 +286,20 @@ TEST_CASE("seconds are the reads and copies times the device's prices") {
                                  .long_scans = 10,
                                  .long_scan_entries = 10000});
   const Prediction p = PredictShape(inputs, mix, Small(LazyShape(6), 2, inputs.facts.entries));
-  const double block = 1.25e-6 + 0.01 * 80e-6;
   const double check = 20e-9;
+  // Reads that are made together are waited for together.
+  const auto blocks = [](double reads, double waits) {
+    return reads * 1.25e-6 + std::min(reads, waits) * 0.01 * 80e-6;
+  };
   CHECK(p.put_s == Approx(0.3 * 40 * (p.copies / 3e9 + (p.copies - 1) / 6e9)));
-  CHECK(p.missing_s == Approx((0.2 + 0.3) * (p.missing_reads * block + p.missing_checks * check)));
+  CHECK(p.missing_s ==
+        Approx((0.2 + 0.3) * (blocks(p.missing_reads, 1) + p.missing_checks * check)));
   CHECK(p.existing_s ==
-        Approx((0.2 + 0.1) * (p.existing_reads * block + p.existing_checks * check)));
-  CHECK(p.stem_s == Approx(0.1 * (p.stem_reads * block + p.stem_checks * check)));
-  CHECK(p.long_scan_s == Approx(0.1 * (p.long_scan_seeks * block + 1000.0 * 40 / 6e9)));
+        Approx((0.2 + 0.1) * (blocks(p.existing_reads, 1) + p.existing_checks * check)));
+  CHECK(p.existing_reads > 1);
+  CHECK(p.stem_s == Approx(0.1 * (blocks(p.stem_reads, 1) + p.stem_checks * check)));
+  CHECK(p.long_scan_s ==
+        Approx(0.1 * (blocks(p.long_scan_seeks, p.long_scan_seeks) + 1000.0 * 40 / 6e9)));
   CHECK(p.index_s == Approx(p.put_s + p.missing_s + p.existing_s + p.stem_s + p.long_scan_s));
   CHECK(p.fixed_s == Approx(0.3 * ((65536 * 1.5 + 50) / 3e9 + 65536 * 0.5 / 6e9)));
 }
@@ -341,16 +350,18 @@ TEST_CASE("measured hit shares replace the guess by entries") {
   inputs.facts.entries = 10000;
   TreeState tree;
   tree.levels.push_back({.runs = {{.entries = 1000, .filter_bits_per_key = 2}}, .hit_share = 1});
-  tree.levels.push_back({.runs = {{.entries = 9000, .filter_bits_per_key = 2}}, .hit_share = 0});
+  tree.levels.push_back({.runs = {{.entries = 9000, .filter_bits_per_key = 4}}, .hit_share = 0});
   const TreeShape shape = Small(LevelingShape(10));
-  CHECK(PredictTree(inputs, {}, shape, tree).existing_reads == Approx(1));
+  const double newer = inputs.curve.RateAt(2);
+  const double older = inputs.curve.RateAt(4);
+  CHECK(PredictTree(inputs, {}, shape, tree).existing_reads == Approx(1 + older));
   tree.levels[0].hit_share = 0;
   tree.levels[1].hit_share = 0.5;  // shares of a part of the lookups only
-  CHECK(PredictTree(inputs, {}, shape, tree).existing_reads == Approx(1 + inputs.curve.RateAt(2)));
+  CHECK(PredictTree(inputs, {}, shape, tree).existing_reads == Approx(1 + newer));
   tree.levels[0].hit_share = -1;
   tree.levels[1].hit_share = -1;
   CHECK(PredictTree(inputs, {}, shape, tree).existing_reads ==
-        Approx(1 + 0.9 * inputs.curve.RateAt(2)));
+        Approx(1 + 0.1 * older + 0.9 * newer));
 }
 
 TEST_CASE("an empty store has a price, and it is finite") {

@@ -55,7 +55,8 @@ double PriceOf(const json& decision, const json& candidate) {
   double missing = 0;
   double existing = 0;
   double existing_checks = 0;
-  double runs_above = 0;
+  double all_runs = 0;
+  double share_sum = 0;
   double copies = 0;
   double entries = 0;
   double uncached_seeks = 0;
@@ -65,11 +66,14 @@ double PriceOf(const json& decision, const json& candidate) {
     const double rate = levels[i]["false_positive_rate"];
     const double uncached = 1 - levels[i]["cache_hit_ratio"].get<double>();
     const double share = levels[i]["entries"].get<double>() / fact("entries");
-    const double newer = std::max(0.0, runs - 1) / 2;
-    existing += share * (missing + (1 + newer * rate) * uncached);
-    existing_checks += share * (runs_above + 1 + newer);
+    // A hit reads its own block, and what it reads of other runs does not depend on their age: all
+    // of `missing`, which is added below, but for its own run's part.
+    const double beside = std::max(0.0, runs - 1);
+    existing += share * ((1 + (beside - runs) * rate) * uncached);
+    existing_checks += share * (1 + beside - runs);
+    share_sum += share;
     missing += runs * rate * uncached;
-    runs_above += runs;
+    all_runs += runs;
     uncached_seeks += runs * uncached;
     entries += levels[i]["entries"].get<double>();
     double fill = 1;
@@ -83,17 +87,21 @@ double PriceOf(const json& decision, const json& candidate) {
     capacity *= ratio;
   }
   CHECK(entries == Approx(fact("entries")));
+  existing += share_sum * missing;
+  existing_checks += share_sum * all_runs;
 
   const double uncached = 1 - fact("cache_hit_ratio");
-  const double holding = std::min(fact("stem_runs"), runs_above);
+  const double holding = std::min(fact("stem_runs"), all_runs);
   const double stem_entries = mix["stem_scan_entries"];
   const double stem =
       (holding + stem_entries * fact("entry_bytes") / fact("block_bytes")) * uncached +
-      missing * (1 - holding / runs_above);
+      missing * (1 - holding / all_runs);
 
-  const double block =
-      device["read_device_s"].get<double>() +
-      decision["latency_weight"].get<double>() * device["read_latency_s"].get<double>();
+  const auto blocks = [&](double reads, double waits) {
+    return reads * device["read_device_s"].get<double>() +
+           std::min(reads, waits) * decision["latency_weight"].get<double>() *
+               device["read_latency_s"].get<double>();
+  };
   const double puts = mix["puts"];
   const double duplicates = mix["put_duplicates"];
   const double looking = mix["put_lookups"];
@@ -103,13 +111,14 @@ double PriceOf(const json& decision, const json& candidate) {
       puts * (1 - duplicates) * fact("entry_bytes") *
       (copies / device["write_bytes_per_s"].get<double>() + (copies - 1) / read_bandwidth);
   price += (mix["missing"].get<double>() + puts * looking * (1 - duplicates)) *
-           (missing * block + runs_above * check);
+           (blocks(missing, 1) + all_runs * check);
   price += (mix["existing"].get<double>() + puts * looking * duplicates) *
-           (existing * block + existing_checks * check);
-  price += mix["stem_scans"].get<double>() * (stem * block + runs_above * check);
-  price += mix["long_scans"].get<double>() *
-           (uncached_seeks * block + mix["long_scan_entries"].get<double>() * fact("entry_bytes") *
-                                         uncached / read_bandwidth);
+           (blocks(existing, 1) + existing_checks * check);
+  price += mix["stem_scans"].get<double>() *
+           (blocks(stem, std::max(1.0, fact("stem_runs"))) + all_runs * check);
+  price += mix["long_scans"].get<double>() * (blocks(uncached_seeks, uncached_seeks) +
+                                              mix["long_scan_entries"].get<double>() *
+                                                  fact("entry_bytes") * uncached / read_bandwidth);
   return price;
 }
 
