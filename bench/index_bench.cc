@@ -223,10 +223,10 @@ nlohmann::ordered_json RunOnce(const Settings& settings) {
   json["probe_miss_us_p50"] = warm.miss_us;
   json["hash_probe_hit_us_p50"] = warm.hash_hit_us;
   json["hash_probe_miss_us_p50"] = warm.hash_miss_us;
-  json["block_reads_per_hit"] = cold.measured_hit + cold.measured_unused;
+  json["block_reads_per_hit"] = cold.measured_hit;
   json["block_reads_per_hit_unused"] = cold.measured_unused;
   json["block_reads_per_miss"] = cold.measured_miss;
-  json["predicted_block_reads_per_hit"] = cold.predicted_hit + cold.predicted_unused;
+  json["predicted_block_reads_per_hit"] = cold.predicted_hit;
   json["predicted_block_reads_per_miss"] = cold.predicted_miss;
   json["copies_per_entry"] = copies;
   json["runs"] = store->CurrentView()->runs.size();
@@ -255,10 +255,9 @@ tuner::TreeShape TunerShape(const std::string& name, uint32_t ratio) {
 nlohmann::ordered_json RunGrid(Settings settings) {
   constexpr uint64_t kPathsPerBatch = 8;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  fmt::print(
-      "{:<12} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10}\n",
-      "shape", "batches", "copies", "predicted", "error", "miss reads", "predicted", "error",
-      "hit reads", "predicted", "error", "unused", "predicted");
+  fmt::print("{:<12} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10} {:>10} {:>7} {:>10}\n",
+             "shape", "batches", "copies", "predicted", "error", "miss reads", "predicted", "error",
+             "hit reads", "predicted", "error", "unused");
   for (const uint32_t ratio : {2u, 4u, 10u}) {
     const uint64_t batches = ratio == 2 ? 63 : ratio == 4 ? 255 : 999;
     for (const std::string name : {"leveling", "lazy", "tiering"}) {
@@ -287,11 +286,12 @@ nlohmann::ordered_json RunGrid(Settings settings) {
                                error(reads.measured_miss, reads.predicted_miss),
                                error(reads.measured_hit, reads.predicted_hit)};
       fmt::print(
-          "{:<12} {:>8} {:>10.3f} {:>10.3f} {:>6.1f}% {:>10.4f} {:>10.4f} {:>6.1f}% "
-          "{:>10.4f} {:>10.4f} {:>6.1f}% {:>10.4f} {:>10.4f}\n",
+          "{:<12} {:>8} {:>10.3f} {:>10.3f} {:>6.1f}% {:>10.4f} {:>10.4f} {:>6.1f}% {:>10.4f} "
+          "{:>10.4f} {:>6.1f}% {:>10.4f}\n",
           name + ":" + std::to_string(ratio), batches, copies, predicted, 100 * errors[0],
           reads.measured_miss, reads.predicted_miss, 100 * errors[1], reads.measured_hit,
-          reads.predicted_hit, 100 * errors[2], reads.measured_unused, reads.predicted_unused);
+          reads.predicted_hit, 100 * errors[2], reads.measured_unused);
+      std::fflush(stdout);
       rows.push_back({{"shape", name + ":" + std::to_string(ratio)},
                       {"batches", batches},
                       {"copies_per_entry", copies},
@@ -300,8 +300,7 @@ nlohmann::ordered_json RunGrid(Settings settings) {
                       {"predicted_block_reads_per_miss", reads.predicted_miss},
                       {"block_reads_per_hit", reads.measured_hit},
                       {"predicted_block_reads_per_hit", reads.predicted_hit},
-                      {"block_reads_per_hit_unused", reads.measured_unused},
-                      {"predicted_block_reads_per_hit_unused", reads.predicted_unused}});
+                      {"block_reads_per_hit_unused", reads.measured_unused}});
     }
   }
   return rows;

@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "bench/index_null_segments.h"
-#include "engine/index/filter.h"
 #include "engine/io/posix_file_system.h"
+#include "engine/store/tuner_tree.h"
 
 namespace lamina::bench {
 
@@ -64,7 +64,8 @@ LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, si
                            uint64_t seed) {
   const IndexCounters& counters = store.index_counters();
   const auto reads = [&] {
-    return counters.block_reads_true.load() + counters.block_reads_false_positive.load();
+    return counters.block_reads_true.load() + counters.block_reads_false_positive.load() +
+           counters.block_reads_unused.load();
   };
   const size_t capacity = store.block_cache().capacity_bytes();
   store.block_cache().SetCapacity(0);
@@ -74,6 +75,8 @@ LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, si
     const auto path = MakePath(store, number);
     const size_t first = random() % (kPathPages / kStemPages) * kStemPages;
     const size_t page = first + (pages == kStemPages ? 0 : random() % kStemPages);
+    // As if the eviction policy had been shown it: it would look for the pages before as well.
+    path->request = std::make_shared<ShownRequest>();
     RequireOk(store.Probe(*path, page, pages, {}).status(), "probe");
   };
   uint64_t before = reads();
@@ -87,19 +90,13 @@ LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, si
   costs.measured_miss = static_cast<double>(reads() - before) / static_cast<double>(samples);
   store.block_cache().SetCapacity(capacity);
 
-  const auto view = store.CurrentView();
-  const auto entries = static_cast<double>(view->tree->entries());
-  double newer = 0;          // false positives of the runs newer than the one at hand
-  double newer_entries = 0;  // entries in them
-  for (const OpenRun& run : view->runs) {
-    const auto in_run = static_cast<double>(run.run->entries);
-    const double rate = ExpectedFpr(static_cast<double>(run.run->filter_bits) / in_run);
-    costs.predicted_hit += in_run / entries * (1 + newer);
-    costs.predicted_unused += newer_entries / entries * rate;
-    newer += rate;
-    newer_entries += in_run;
-  }
-  costs.predicted_miss = newer;
+  tuner::CostInputs inputs;
+  inputs.curve = MeasuredFprCurve();
+  const tuner::TreeShape shape = TunerShape(store.shape(), store.batch_entries());
+  const auto predicted =
+      tuner::PredictTree(inputs, {}, shape, TunerTree(*store.CurrentView()->tree));
+  costs.predicted_hit = predicted.existing_reads;
+  costs.predicted_miss = predicted.missing_reads;
   return costs;
 }
 

@@ -35,16 +35,14 @@ void FillPaths(IndexStore& store, uint64_t first, uint64_t last, size_t threads)
 // Flushes and waits until no compaction is due.
 void Settle(IndexStore& store);
 
-// What a probe of a stem costs in block reads, with nothing cached. Expected: over the runs that
-// exist, with each one's measured false-positive rate (Dayan et al. 2017, "Monkey", expected I/O of
-// lookups). That model asks runs one after the other; the store reads from all runs whose filters
-// say yes at the same time. What it reads from runs older than the page's is kept apart as unused.
+// What a probe costs in block reads, all of them, with nothing cached: of pages that are there and
+// of pages that are not. Predicted: by the tuner's model, for the runs that exist and the measured
+// rates of their filters.
 struct LookupCosts {
-  double measured_hit = 0;     // without unused reads
-  double measured_unused = 0;  // of hits
+  double measured_hit = 0;
+  double measured_unused = 0;  // of these: fetched from runs that were then not asked
   double measured_miss = 0;
   double predicted_hit = 0;
-  double predicted_unused = 0;
   double predicted_miss = 0;
 };
 LookupCosts MeasureLookups(IndexStore& store, uint64_t paths, size_t samples, size_t pages,
