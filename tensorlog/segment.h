@@ -189,6 +189,11 @@ class Segment {
   std::vector<PutRun> puts_;
 };
 
+// Memory that a segment of so many slots takes while it is open.
+constexpr uint64_t SegmentMemory(uint64_t slot_count) noexcept {
+  return sizeof(Segment) + slot_count * sizeof(Slot);
+}
+
 }  // namespace lamina
 
 #endif  // LAMINA_TENSORLOG_SEGMENT_H_

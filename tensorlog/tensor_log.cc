@@ -257,7 +257,7 @@ std::vector<ClassStats> TensorLog::Stats(bool count_pinned) const noexcept {
 uint64_t TensorLog::memory_bytes() const noexcept {
   uint64_t bytes = SegmentTable::kIndexBytes;
   for (const SegmentInfo& info : Segments()) {
-    bytes += sizeof(Segment) + uint64_t{info.slot_count} * sizeof(Slot);
+    bytes += SegmentMemory(info.slot_count);
   }
   return bytes;
 }

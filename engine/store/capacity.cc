@@ -95,12 +95,13 @@ Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_byt
   LookUpDisk(true);
   std::lock_guard lock(manifest_mutex_);
   LAMINA_RETURN_IF_ERROR(manifest_->status());
-  if (!budget_.TryAdd(slot_bytes, slot_count)) {
+  if (!TryAddSegment(slot_bytes, slot_count)) {
     return Status::NoSpace(log_->log_dirs()[log_dir]->path() +
                            ": no room for another segment of slots of " +
                            std::to_string(slot_bytes) +
                            " bytes within capacity_bytes=" + std::to_string(budget_.capacity()) +
-                           " and min_free_bytes=" + std::to_string(options_.min_free_bytes));
+                           ", min_free_bytes=" + std::to_string(options_.min_free_bytes) +
+                           " and memory_bytes=" + std::to_string(options_.memory_bytes));
   }
   return next_segment_id_++;
 }

@@ -176,7 +176,7 @@ Status Store::Impl::WriteTables(CheckpointPlan* plan) noexcept {
   if (plan->memtables.empty()) return Status::Ok();
   uint64_t entries = 0;
   for (const auto& memtable : plan->memtables) entries += memtable->entry_count();
-  const double filter_bits = FilterBitsFor(0, entries, {});
+  const double filter_bits = FilterBitsFor(kFlushWriter, 0, entries, {});
   FlushIterator source(plan->memtables, *log_);
   while (source.Valid()) {
     TableBuilderOptions how = NewTableOptions(filter_bits);
@@ -295,10 +295,13 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
       (void)fs_->Remove(TablePath(directory_, table.number));
     if (!plan.policy_file.empty()) (void)fs_->Remove(directory_ + "/" + plan.policy_file);
     log_->CheckpointFailed(plan.slot_tables);
+    ForgetFilters(kFlushWriter);
     dirty_.store(true, std::memory_order_release);
     return status;
   }
-  if (Status status = CommitCheckpoint(&plan); !status.ok()) {
+  Status status = CommitCheckpoint(&plan);
+  ForgetFilters(kFlushWriter);
+  if (!status.ok()) {
     dirty_.store(true, std::memory_order_release);
     return status;
   }

@@ -5,7 +5,6 @@
 
 #include "compaction/compaction_task.h"
 #include "compaction/garbage.h"
-#include "engine/store/filter_budget.h"
 #include "engine/store/store_impl.h"
 
 namespace lamina {
@@ -14,9 +13,6 @@ namespace {
 // Input bytes of one step: how long a flush may have to wait for a merge.
 constexpr uint64_t kStepBytes = uint64_t{4} << 20;
 constexpr uint32_t kDefaultSizeRatio = 10;
-// Filters get so many bits per entry on average, and at most this share of the memory.
-constexpr double kFilterBitsPerEntry = 10;
-constexpr uint64_t kFilterMemoryShare = 4;
 
 }  // namespace
 
@@ -66,17 +62,7 @@ PickerOptions Store::Impl::PickOptions() const noexcept {
   return options;
 }
 
-double Store::Impl::FilterBitsFor(uint32_t level, uint64_t entries,
-                                  std::span<const RunPtr> leaving) noexcept {
-  FilterBudget budget;
-  budget.fixed_bits_per_key = options_.filter_bits;
-  budget.bits_per_entry = kFilterBitsPerEntry;
-  budget.memory_bits = options_.memory_bytes / kFilterMemoryShare * 8;
-  return FilterBitsForNewRun(budget, *CurrentView()->tree, TargetShape(),
-                             PickOptions().batch_entries, level, entries, leaving);
-}
-
-MergeJobOptions Store::Impl::MergeOptions(const Job& job) noexcept {
+MergeJobOptions Store::Impl::MergeOptions(const Job& job, uint64_t writer) noexcept {
   MergeJobOptions options;
   options.file_system = fs_.get();
   options.directory = directory_;
@@ -89,10 +75,13 @@ MergeJobOptions Store::Impl::MergeOptions(const Job& job) noexcept {
   options.slots = oracle_.get();
   options.table_bytes = options_.table_bytes;
   std::vector<RunPtr> leaving;
-  for (const JobInput& input : job.inputs) leaving.push_back(input.run);
-  options.filter_bits_per_key = [this, leaving, level = job.target_level,
+  for (const JobInput& input : job.inputs) {
+    // A rewrite leaves the run in the tree, and most of its tables.
+    if (job.kind != Job::Kind::kRewrite) leaving.push_back(input.run);
+  }
+  options.filter_bits_per_key = [this, writer, leaving, level = job.target_level,
                                  entries = job.input_entries()] {
-    return FilterBitsFor(level, entries, leaving);
+    return FilterBitsFor(writer, level, entries, leaving);
   };
   options.store_id = store_id_.high;
   options.shape = TargetShape().ToString();
@@ -211,16 +200,18 @@ class DeadCountTask final : public BackgroundTask {
 // Under manifest_mutex_.
 std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
   jobs_in_flight_.Add(job);
+  const uint64_t writer = ++last_job_;
   CompactionHooks hooks;
   hooks.install = [this](const Job& done, std::vector<TableMeta> outputs) {
     return InstallJob(done, std::move(outputs));
   };
-  hooks.release = [this](const Job& over, const MergeJobStats& stats) {
+  hooks.release = [this, writer](const Job& over, const MergeJobStats& stats) {
     CountJob(over, stats);
+    ForgetFilters(writer);
     std::lock_guard lock(manifest_mutex_);
     jobs_in_flight_.Remove(over);
   };
-  MergeJobOptions options = MergeOptions(job);
+  MergeJobOptions options = MergeOptions(job, writer);
   return std::make_unique<CompactionTask>(std::move(job), std::move(options), kStepBytes,
                                           std::move(hooks));
 }

@@ -362,6 +362,7 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
     }
   }
   evictor_->OnRecovered();
+  policy_memory_bytes_ = std::max(PolicyRecordBytes(), evictor_->memory_bytes());
 }
 
 // A quarter of what slots, filters and memtables leave of the budget.
@@ -406,21 +407,6 @@ Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
   }
   SizeCache();
   return Status::Ok();
-}
-
-// Memtables (one active, the frozen ones) and the bounce pool.
-uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
-  constexpr uint64_t kMemtables = 3;
-  return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes;
-}
-
-// The block cache has what the rest leaves. Called again whenever tables have changed, so that a
-// store that grows stays within its memory.
-void Store::Impl::SizeCache() noexcept {
-  const uint64_t used = log_->memory_bytes() + tables_->memory_bytes() + FixedMemoryBytes() +
-                        evictor_->memory_bytes();
-  const uint64_t left = options_.memory_bytes > used ? options_.memory_bytes - used : 0;
-  cache_->SetCapacity(static_cast<size_t>(left));
 }
 
 void Store::Impl::StartBackground() noexcept {

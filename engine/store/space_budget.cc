@@ -33,16 +33,23 @@ void SpaceBudget::SetMetadataBytes(uint64_t bytes) noexcept {
   metadata_bytes_ = bytes;
 }
 
+void SpaceBudget::SetMemory(uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  memory_bound_ = bytes;
+}
+
 void SpaceBudget::Add(const SegmentInfo& info) noexcept {
   const std::lock_guard lock(mutex_);
   segment_bytes_ += info.bytes();
   slots_ += info.slot_count;
+  memory_bytes_ += SegmentMemory(info.slot_count);
 }
 
 void SpaceBudget::Remove(const SegmentInfo& info) noexcept {
   const std::lock_guard lock(mutex_);
   segment_bytes_ -= info.bytes();
   slots_ -= info.slot_count;
+  memory_bytes_ -= SegmentMemory(info.slot_count);
 }
 
 uint64_t SpaceBudget::Reserve() const noexcept {
@@ -63,21 +70,30 @@ uint64_t SpaceBudget::LeftFor(uint32_t slot_bytes) const noexcept {
 }
 
 // Of one segment. A rest is worth one while it has an eighth of a whole one's slots.
-uint32_t SpaceBudget::SlotsWithin(uint64_t left, uint32_t slot_bytes,
+uint32_t SpaceBudget::SlotsWithin(uint64_t left, uint64_t memory_left, uint32_t slot_bytes,
                                   uint32_t whole) const noexcept {
   const uint64_t each = slot_bytes + (capacity_ == 0 ? 0 : kSlotReserveBytes);
-  const uint64_t slots = std::min<uint64_t>(whole, left / each);
+  uint64_t slots = std::min<uint64_t>(whole, left / each);
+  if (SegmentMemory(slots) > memory_left) {
+    const uint64_t fixed = SegmentMemory(0);
+    slots = memory_left > fixed ? (memory_left - fixed) / (SegmentMemory(1) - fixed) : 0;
+  }
   return slots < std::max(kMinSegmentSlots, whole / 8) ? 0 : static_cast<uint32_t>(slots);
+}
+
+uint64_t SpaceBudget::MemoryLeft() const noexcept {
+  return memory_bound_ > memory_bytes_ ? memory_bound_ - memory_bytes_ : 0;
 }
 
 bool SpaceBudget::TryAdd(uint32_t slot_bytes, uint32_t* slots) noexcept {
   const std::lock_guard lock(mutex_);
-  const uint32_t fit = SlotsWithin(LeftFor(slot_bytes), slot_bytes, *slots);
+  const uint32_t fit = SlotsWithin(LeftFor(slot_bytes), MemoryLeft(), slot_bytes, *slots);
   if (fit == 0) return false;
   *slots = fit;
   const uint64_t bytes = uint64_t{slot_bytes} * fit;
   segment_bytes_ += bytes;
   slots_ += fit;
+  memory_bytes_ += SegmentMemory(fit);
   disk_bytes_ -= std::min(disk_bytes_, bytes);
   if (slot_bytes == earmark_class_) earmark_bytes_ -= std::min(earmark_bytes_, bytes);
   return true;
@@ -87,8 +103,11 @@ uint64_t SpaceBudget::Growable(uint32_t slot_bytes, uint32_t whole) const noexce
   const std::lock_guard lock(mutex_);
   const uint64_t each = slot_bytes + (capacity_ == 0 ? 0 : kSlotReserveBytes);
   const uint64_t left = LeftFor(slot_bytes);
-  const uint64_t segments = left / (each * whole);
-  return segments * whole + SlotsWithin(left - segments * each * whole, slot_bytes, whole);
+  const uint64_t memory_left = MemoryLeft();
+  const uint64_t segments = std::min(left / (each * whole), memory_left / SegmentMemory(whole));
+  return segments * whole + SlotsWithin(left - segments * each * whole,
+                                        memory_left - segments * SegmentMemory(whole), slot_bytes,
+                                        whole);
 }
 
 void SpaceBudget::Earmark(uint32_t slot_bytes, uint64_t bytes) noexcept {
@@ -112,6 +131,11 @@ uint64_t SpaceBudget::segment_bytes() const noexcept {
 uint64_t SpaceBudget::slots() const noexcept {
   const std::lock_guard lock(mutex_);
   return slots_;
+}
+
+uint64_t SpaceBudget::memory_bytes() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return memory_bytes_;
 }
 
 }  // namespace lamina

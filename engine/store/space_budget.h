@@ -6,7 +6,8 @@
 // bytes an entry, up to 1.5 entries a slot, twice: 66), slot tables of two generations (88), the
 // eviction policy's records of two generations (200), the journal, the manifest, the ballast. If
 // these ever need more (`excess`), the segments get less. min_free_bytes bounds segments too: what
-// is free on the disks of the log directories beyond it.
+// is free on the disks of the log directories beyond it. And slots take memory (SegmentMemory),
+// which is bounded as well.
 //
 // Thread-safe; pure arithmetic.
 #ifndef LAMINA_ENGINE_STORE_SPACE_BUDGET_H_
@@ -31,6 +32,8 @@ class SpaceBudget {
   [[nodiscard]] uint64_t capacity() const noexcept;
   // Free bytes that the store may use, as last looked up.
   void SetDiskBytes(uint64_t bytes) noexcept;
+  // Bytes of memory that all segments may take. UINT64_MAX, as at first: no bound.
+  void SetMemory(uint64_t bytes) noexcept;
   // Bytes that everything but segments takes.
   void SetMetadataBytes(uint64_t bytes) noexcept;
 
@@ -52,13 +55,16 @@ class SpaceBudget {
   [[nodiscard]] uint64_t OverBytes() const noexcept;
   [[nodiscard]] uint64_t segment_bytes() const noexcept;
   [[nodiscard]] uint64_t slots() const noexcept;
+  // What the slots of all segments take in memory.
+  [[nodiscard]] uint64_t memory_bytes() const noexcept;
 
  private:
   // All under mutex_. What is left for a class; what everything but segments may take.
   [[nodiscard]] uint64_t LeftFor(uint32_t slot_bytes) const noexcept;
   [[nodiscard]] uint64_t Reserve() const noexcept;
-  [[nodiscard]] uint32_t SlotsWithin(uint64_t left, uint32_t slot_bytes,
+  [[nodiscard]] uint32_t SlotsWithin(uint64_t left, uint64_t memory_left, uint32_t slot_bytes,
                                      uint32_t whole) const noexcept;
+  [[nodiscard]] uint64_t MemoryLeft() const noexcept;
 
   mutable std::mutex mutex_;
   uint64_t capacity_;
@@ -66,6 +72,8 @@ class SpaceBudget {
   uint64_t metadata_bytes_ = 0;
   uint64_t segment_bytes_ = 0;
   uint64_t slots_ = 0;
+  uint64_t memory_bytes_ = 0;
+  uint64_t memory_bound_ = UINT64_MAX;
   uint32_t earmark_class_ = 0;
   uint64_t earmark_bytes_ = 0;
 };

@@ -6,6 +6,7 @@
 //   checkpoint_mutex_  one checkpoint at a time
 //   manifest_mutex_    edits of the manifest, the tree, and the installation of views
 //   publish_mutex_     puts becoming visible, the active memtable, barred pages, root epochs
+//   memory_mutex_      who takes memory for slots or filters
 //   view_mutex_        the pointer to the present view; held for a copy only
 // No I/O is done under publish_mutex_ and view_mutex_. Reading a page takes view_mutex_ alone.
 //
@@ -45,6 +46,7 @@
 #include "engine/store/collect.h"
 #include "engine/store/counters.h"
 #include "engine/store/evictor.h"
+#include "engine/store/filter_budget.h"
 #include "engine/store/manifest.h"
 #include "engine/store/path.h"
 #include "engine/store/read_tries.h"
@@ -237,8 +239,6 @@ class Store::Impl final : private SegmentSource {
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
   void StartBackground() noexcept;
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
-  [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
-  void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
 
   // ---- retire.cc
   [[nodiscard]] bool Stopped(const RetireHow& how) const noexcept;
@@ -295,6 +295,18 @@ class Store::Impl final : private SegmentSource {
   // ---- level_zero.cc
   Status WaitForLevelZero(Scheduler::Clock::time_point deadline) noexcept;
 
+  // ---- memory.cc
+  [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
+  [[nodiscard]] uint64_t ElasticMemoryBytes() const noexcept;
+  void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
+  void BoundSlots() noexcept;
+  bool TryAddSegment(uint32_t slot_bytes, uint32_t* slots) noexcept;
+  // Bits for a run that a flush or job (`writer`: its number) is about to write, and its end.
+  static constexpr uint64_t kFlushWriter = 0;
+  [[nodiscard]] double FilterBitsFor(uint64_t writer, uint32_t level, uint64_t entries,
+                                     std::span<const RunPtr> leaving) noexcept;
+  void ForgetFilters(uint64_t writer) noexcept;
+
   // ---- stats.cc
   void WriteRoots(JsonWriter& json) noexcept;
   void WriteSpace(JsonWriter& json) noexcept;
@@ -302,15 +314,12 @@ class Store::Impl final : private SegmentSource {
   // ---- compact.cc
   [[nodiscard]] Shape TargetShape() const noexcept;
   [[nodiscard]] PickerOptions PickOptions() const noexcept;
-  // Bits for a run that a flush or job is about to write.
-  [[nodiscard]] double FilterBitsFor(uint32_t level, uint64_t entries,
-                                     std::span<const RunPtr> leaving) noexcept;
   [[nodiscard]] Shape InitialShape(const std::string& recorded) const noexcept;
   std::unique_ptr<BackgroundTask> NextCompaction() noexcept;
   // Both under manifest_mutex_.
   std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
   std::unique_ptr<BackgroundTask> Claim(Job job) noexcept;
-  MergeJobOptions MergeOptions(const Job& job) noexcept;
+  MergeJobOptions MergeOptions(const Job& job, uint64_t writer) noexcept;
   Status InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept;
   void CountJob(const Job& job, const MergeJobStats& stats) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
@@ -340,9 +349,10 @@ class Store::Impl final : private SegmentSource {
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
   std::vector<Phase> open_phases_;
-  uint64_t memtable_bytes_ = 0;    // size at which a memtable is frozen, and
-  uint64_t memtable_entries_ = 0;  // the entries that go into it
-  uint64_t checkpoint_bytes_ = 0;  // of log, at which a checkpoint is due
+  uint64_t memtable_bytes_ = 0;       // size at which a memtable is frozen, and
+  uint64_t memtable_entries_ = 0;     // the entries that go into it
+  uint64_t policy_memory_bytes_ = 0;  // that the eviction policy may grow to
+  uint64_t checkpoint_bytes_ = 0;     // of log, at which a checkpoint is due
   uint64_t journal_file_bytes_ = 0;
   bool created_ = false;                   // this open made the store,
   bool created_directory_ = false;         // and its directory
@@ -373,9 +383,13 @@ class Store::Impl final : private SegmentSource {
   std::mutex manifest_mutex_;
   std::unique_ptr<Manifest> manifest_;
   JobsInFlight jobs_in_flight_;
+  uint64_t last_job_ = 0;
   bool full_compaction_wanted_ = false;
   std::map<uint64_t, uint64_t> dead_entries_;  // by table, as last counted
   uint32_t next_segment_id_ = 1;
+
+  std::mutex memory_mutex_;
+  FilterLedger filters_being_written_;
 
   std::mutex publish_mutex_;
   std::set<uint64_t> puts_in_progress_;  // that may journal and publish

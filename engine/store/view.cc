@@ -120,4 +120,12 @@ uint64_t OpenTables::memory_bytes() const noexcept {
   return bytes;
 }
 
+uint64_t OpenTables::index_bytes() const noexcept {
+  std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [number, table] : tables_)
+    bytes += table->memory_bytes() - table->meta().filter_bytes;
+  return bytes;
+}
+
 }  // namespace lamina

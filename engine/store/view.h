@@ -76,6 +76,8 @@ class OpenTables {
   // "path: what is wrong", of the tables that are lost or could not be opened.
   [[nodiscard]] std::vector<std::string> problems() const noexcept;
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
+  // Of that, all but the filters.
+  [[nodiscard]] uint64_t index_bytes() const noexcept;
 
  private:
   void NoteFailure(uint64_t number, const Status& why) noexcept;

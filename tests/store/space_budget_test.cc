@@ -50,6 +50,26 @@ TEST_CASE("segments, their reserve and what metadata takes never exceed the capa
   REQUIRE(budget.Growable(1 << 16, 50) > 0);
 }
 
+TEST_CASE("slots stay within the memory that they may take, whatever the disk has") {
+  for (const uint64_t capacity : {uint64_t{0}, 1000 * kMiB}) {
+    SpaceBudget budget(capacity);
+    budget.SetDiskBytes(2000 * kMiB);
+    const uint64_t bound = SegmentMemory(1000) * 3 + SegmentMemory(400);
+    budget.SetMemory(bound);
+    REQUIRE(budget.Growable(1 << 16, 1000) == 3400);
+    REQUIRE(Fill(budget, 1 << 16, 1000) == 3400);
+    REQUIRE(budget.memory_bytes() == bound);
+    budget.Remove({.id = 1, .log_dir = 0, .slot_bytes = 1 << 16, .slot_count = 1000});
+    REQUIRE(budget.memory_bytes() == bound - SegmentMemory(1000));
+    budget.SetMemory(bound / 4);
+    uint32_t slots = 1000;
+    REQUIRE_FALSE(budget.TryAdd(1 << 16, &slots));
+    REQUIRE(budget.Growable(1 << 16, 1000) == 0);
+    budget.SetMemory(UINT64_MAX);
+    REQUIRE(budget.TryAdd(1 << 16, &slots));
+  }
+}
+
 TEST_CASE("what was given up for a class goes to no other") {
   SpaceBudget budget(128 * kMiB);
   Fill(budget, 1 << 16, 32);
