@@ -1,14 +1,11 @@
 // The tool as a process: exit codes, pipes, and a store that is in use.
-#include <sys/wait.h>
-
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <filesystem>
-#include <map>
 #include <thread>
 
 #include "engine/io/posix_file_system.h"
+#include "tests/tools/shell.h"
 #include "tests/tools/sst_dump_fixture.h"
 #include "tools/sst_dump_read_only.h"
 
@@ -16,23 +13,6 @@ namespace lamina::testing {
 namespace {
 
 using tools::ExitCode;
-
-struct Shell {
-  int code = -1;
-  std::string out;
-};
-
-Shell RunShell(const std::string& command) {
-  Shell result;
-  FILE* pipe = ::popen(("bash -c '" + command + "'").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-    result.out.append(buffer, n);
-  const int status = ::pclose(pipe);
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return result;
-}
 
 const std::string kTool = LAMINA_SST_DUMP;
 
@@ -112,18 +92,6 @@ TEST_CASE("a directory of loose files is checked file by file") {
   const DumpResult damaged = Dump({loose, "--command=verify"});
   CHECK(damaged.code == ExitCode::kDamage);
   CHECK(damaged.out.find("whole    " + loose + "/" + SmallStore::kOldTable) != std::string::npos);
-}
-
-// Name, size and time of last change of everything under a directory.
-std::map<std::string, std::pair<uint64_t, std::filesystem::file_time_type>> Listing(
-    const std::string& directory) {
-  std::map<std::string, std::pair<uint64_t, std::filesystem::file_time_type>> listing;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
-    listing[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0,
-                                      entry.last_write_time()};
-  }
-  listing["."] = {0, std::filesystem::last_write_time(directory)};
-  return listing;
 }
 
 TEST_CASE("a store that is open is read without touching it, with a warning") {

@@ -1,14 +1,11 @@
 // vlog-gc as a process: exit codes, pipes, a store that is in use, and being killed.
-#include <sys/wait.h>
-
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <filesystem>
-#include <map>
 #include <thread>
 
 #include "engine/store/store_impl.h"
+#include "tests/tools/shell.h"
 #include "tests/tools/vlog_gc_fixture.h"
 
 namespace lamina::testing {
@@ -16,35 +13,7 @@ namespace {
 
 using tools::ExitCode;
 
-struct Shell {
-  int code = -1;
-  std::string out;
-};
-
-Shell RunShell(const std::string& command) {
-  Shell result;
-  FILE* pipe = ::popen(("bash -c '" + command + "'").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
-    result.out.append(buffer, n);
-  const int status = ::pclose(pipe);
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return result;
-}
-
 const std::string kTool = LAMINA_VLOG_GC;
-
-// Name, size and time of last change of everything under a directory.
-std::map<std::string, std::pair<uint64_t, std::filesystem::file_time_type>> Listing(
-    const std::string& directory) {
-  std::map<std::string, std::pair<uint64_t, std::filesystem::file_time_type>> listing;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
-    listing[entry.path().string()] = {entry.is_regular_file() ? entry.file_size() : 0,
-                                      entry.last_write_time()};
-  }
-  return listing;
-}
 
 TEST_CASE("vlog-gc exits 0 when all is right, 1 on damage, 2 on wrong usage and on no store") {
   GcStore store(1, 20, 65536);
