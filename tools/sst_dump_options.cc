@@ -1,9 +1,7 @@
 #include "tools/sst_dump_options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <array>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "tensorlog/journal_format.h"
 #include "tensorlog/log_dir.h"
 #include "tensorlog/slot_table_format.h"
+#include "tools/common_arguments.h"
 #include "tools/common_text.h"
 #include "tuner/journal_format.h"
 
@@ -105,17 +104,7 @@ std::optional<ExitCode> ParseOptions(std::vector<std::string> arguments, DumpOpt
   CLI::App app("Shows and checks the files of a Lamina store.", "sst-dump");
   Arguments texts;
   Declare(&app, &texts, options);
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    app.parse(std::move(arguments));
-  } catch (const CLI::ParseError& error) {
-    std::ostringstream data;
-    std::ostringstream diagnostics;
-    const int code = app.exit(error, data, diagnostics);
-    out.Write(data.str());
-    err.Write(diagnostics.str());
-    return code == 0 ? ExitCode::kClean : ExitCode::kTrouble;
-  }
+  if (const auto over = tools::Parse(app, std::move(arguments), out, err)) return over;
   for (const auto& [name, command] : kCommands) {
     if (texts.command == name) options->command = command;
   }

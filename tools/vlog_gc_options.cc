@@ -1,8 +1,6 @@
 #include "tools/vlog_gc_options.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <sstream>
 #include <utility>
 
 #include "engine/base/size_text.h"
@@ -11,6 +9,7 @@
 #include "tensorlog/journal_format.h"
 #include "tensorlog/log_dir.h"
 #include "tensorlog/slot_table_format.h"
+#include "tools/common_arguments.h"
 
 namespace lamina::vlog_gc {
 namespace {
@@ -87,17 +86,7 @@ std::optional<ExitCode> ParseOptions(std::vector<std::string> arguments, GcOptio
       "vlog-gc");
   Arguments parsed;
   Declare(&app, &parsed, options);
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    app.parse(std::move(arguments));
-  } catch (const CLI::ParseError& error) {
-    std::ostringstream data;
-    std::ostringstream diagnostics;
-    const int code = app.exit(error, data, diagnostics);
-    out.Write(data.str());
-    err.Write(diagnostics.str());
-    return code == 0 ? ExitCode::kClean : ExitCode::kTrouble;
-  }
+  if (const auto over = tools::Parse(app, std::move(arguments), out, err)) return over;
   if (const std::string wrong = Resolve(parsed, options); !wrong.empty()) {
     err.Print("vlog-gc: {}\n", wrong);
     return ExitCode::kTrouble;
