@@ -82,7 +82,7 @@ void DeclareCapacity(CLI::App* app, RawArguments* arguments) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
   app->add_option("--live-share", policy.live_share,
-                  "Of --policy-only: live pages over slots (the store: 63/64, or .95 where pages "
+                  "Of --policy-only: live pages over slots (the store: 63/64, or .96 where pages "
                   "are under 256 KiB)")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 1.0))

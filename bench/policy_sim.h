@@ -29,7 +29,7 @@ struct PolicySimOptions {
   PolicyOptions policy;  // its capacity_pages is set to the logical capacity
   // Slots, or the physical capacity in pages; at least 1.
   uint64_t slots = 1;
-  // Live pages over slots: 1, 63/64 for pages of 256 KiB and more, .95 for smaller ones.
+  // Live pages over slots: 1, 63/64 for pages of 256 KiB and more, .96 for smaller ones.
   double logical_share = 1;
   // The shortest run of slots that the cursor takes: 256 KiB over the page size, at least 1.
   uint32_t run_pages = 1;
