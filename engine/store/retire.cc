@@ -175,7 +175,6 @@ class SegmentRetirement {
     // A file that is still there still takes its space, until the next open removes it.
     if (!unlinked.ok()) return store_.NoteBackgroundError(unlinked);
     report_->bytes_freed += info.bytes();
-    std::lock_guard lock(store_.manifest_mutex_);
     store_.budget_.Remove(info);
   }
 
