@@ -16,8 +16,7 @@ constexpr auto kSlotWait = std::chrono::milliseconds(200);
 
 }  // namespace
 
-// ---- What there is
-// -------------------------------------------------------------------------------
+// ---- What there is ------------------------------------------------------------------------------
 
 // Sums up what the file system says, so that it agrees with `du` at any time.
 Result<SpaceUse> Store::Impl::MeasureSpace() const noexcept {
@@ -87,8 +86,7 @@ uint64_t Store::Impl::GrowableSlots(uint32_t slot_bytes) noexcept {
   return whole.ok() ? budget_.Growable(slot_bytes, *whole) : 0;
 }
 
-// ---- Segments
-// ------------------------------------------------------------------------------------
+// ---- Segments -----------------------------------------------------------------------------------
 
 Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
                                              uint32_t* slot_count) noexcept {
@@ -119,8 +117,7 @@ void Store::Impl::SegmentFailed(const SegmentInfo& info, const Status& why) noex
   NoteBackgroundError(why);
 }
 
-// ---- Slots for a put
-// -----------------------------------------------------------------------------
+// ---- Slots for a put ----------------------------------------------------------------------------
 
 uint64_t Store::Impl::SlotsChanged() noexcept {
   std::lock_guard lock(slots_mutex_);
@@ -138,17 +135,18 @@ bool Store::Impl::AwaitSlots(uint64_t seen,
   return changed && !closing_;
 }
 
-void Store::Impl::AwaitClass(uint32_t page_bytes) noexcept {
-  const uint32_t slot_bytes = SlotBytesFor(page_bytes);
+size_t Store::Impl::Admit(const Path::Impl& path, std::span<const size_t> pages,
+                          uint32_t slot_bytes) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + kSlotWait;
   for (;;) {
     const uint64_t seen = SlotsChanged();
+    const std::optional<size_t> kept = evictor_->Admit(path, pages, slot_bytes);
     if (evictor_->transfer_due()) WakeReclaim();
+    if (kept) return *kept;
     // A page that is too large for the capacity will not fit later.
-    if (evictor_->HasSlots(slot_bytes) || !SegmentSlotsFor(slot_bytes, budget_.capacity()).ok())
-      return;
+    if (!SegmentSlotsFor(slot_bytes, budget_.capacity()).ok()) return 0;
     evictor_->NoteShort(slot_bytes);
-    if (!AwaitSlots(seen, deadline)) return;
+    if (!AwaitSlots(seen, deadline)) return 0;
   }
 }
 
@@ -175,8 +173,7 @@ void Store::Impl::NoteSlotsChanged() noexcept {
   if (slot_waiters_ > 0) slots_freed_.notify_all();
 }
 
-// ---- In the background
-// ---------------------------------------------------------------------------
+// ---- In the background --------------------------------------------------------------------------
 
 class ReclaimTask final : public BackgroundTask {
  public:

@@ -21,13 +21,6 @@ constexpr uint64_t kMostAtOnce = 16;
 
 }  // namespace
 
-bool Evictor::HasSlots(uint32_t slot_bytes) noexcept {
-  const std::lock_guard lock(mutex_);
-  ClassResidents& residents = ClassOf(slot_bytes);
-  const ClassResidents::Session session(residents, options_.growable(slot_bytes));
-  return residents.capacity_pages() > 0;
-}
-
 void Evictor::NoteShort(uint32_t slot_bytes) noexcept {
   const std::lock_guard lock(mutex_);
   demands_[slot_bytes].no_slots = true;

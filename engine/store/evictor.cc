@@ -149,8 +149,8 @@ void Evictor::TrimAll() noexcept {
   for (const ClassStats& one : log_.Stats(false)) Trim(ClassOf(one.slot_bytes));
 }
 
-size_t Evictor::Admit(const Path::Impl& path, std::span<const size_t> pages,
-                      uint32_t slot_bytes) noexcept {
+std::optional<size_t> Evictor::Admit(const Path::Impl& path, std::span<const size_t> pages,
+                                     uint32_t slot_bytes) noexcept {
   ShowNoted();
   const ShownRequest& request = *path.request;
   // Noted by this very path, in an earlier call or just now.
@@ -167,6 +167,7 @@ size_t Evictor::Admit(const Path::Impl& path, std::span<const size_t> pages,
   ClassResidents& residents = ClassOf(slot_bytes);
   const ClassResidents::Session session(residents, options_.growable(slot_bytes));
   SizeRecords();
+  if (residents.capacity_pages() == 0) return std::nullopt;
   const bool admit_all = options_.admission != Options::Admission::kPolicy;
   const size_t kept = TrimToCapacity(*policy_, residents, heats, admit_all);
   NoteLost(residents, std::span(heats).subspan(kept));
@@ -180,15 +181,12 @@ void Evictor::Unreserve(uint32_t slot_bytes, uint64_t pages) noexcept {
 }
 
 void Evictor::Placed(const Path::Impl& path, size_t page) noexcept {
-  const ShownRequest& request = *path.request;
-  const auto word = [&](size_t i, const Location& child) -> HeatValue {
-    return {HeatWord(request.heats[i]), child.found ? ChildWord(child.entry.slot) : 0};
-  };
   const Location& placed = path.locations[page];
-  const Location last;
-  const bool has_child = page + 1 < path.pages();
+  uint64_t child = 0;
+  if (page + 1 < path.pages() && path.locations[page + 1].found)
+    child = ChildWord(path.locations[page + 1].entry.slot);
   log_.StoreHeat(placed.entry.slot, placed.entry.tag(path.fingerprints[page]),
-                 word(page, has_child ? path.locations[page + 1] : last));
+                 {HeatWord(path.request->heats[page]), child});
   if (page == 0 || !path.locations[page - 1].found) return;
   const Location& parent = path.locations[page - 1];
   log_.SetHeatWord(parent.entry.slot, parent.entry.tag(path.fingerprints[page - 1]), 1,

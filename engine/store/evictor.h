@@ -2,10 +2,11 @@
 // admitted, which are condemned.
 //
 // A request, for the policy, is one path, counted once over its probe, get and put (and once for
-// each touch). The first call on a path notes it here, which is a copy and no more; the policy is
-// shown the requests in the order in which they were noted, in the background or by the next put,
-// which needs its verdict. Showing a request stamps the path's ancestors too, also those that the
-// call did not ask for, and brings condemned pages that it used back to life.
+// each touch). The first call on a path notes it here, which copies the path's keys and where what
+// was found lies; the policy is shown the requests in the order in which they were noted, in the
+// background or by the next put, which needs its verdict. Showing a request brings condemned pages
+// that it used back to life, and stamps their ancestors too: those that the call did not ask for
+// are looked up then, if it found anything and the store has a capacity.
 //
 // A put asks which of its new pages to write: room for them is made at once by condemning what is
 // worth least in their class. Admitted pages are reserved until the put has ended, so that
@@ -72,8 +73,10 @@ class Evictor {
   static constexpr size_t kMaxNoted = 64;
 
   // How many of a path's pages, which are new and ascending, of one class, are to be written:
-  // leading ones. They are reserved until Unreserve.
-  size_t Admit(const Path::Impl& path, std::span<const size_t> pages, uint32_t slot_bytes) noexcept;
+  // leading ones. They are reserved until Unreserve. Nothing where the class has no slots and may
+  // get none now; NoteShort and a transfer may help.
+  std::optional<size_t> Admit(const Path::Impl& path, std::span<const size_t> pages,
+                              uint32_t slot_bytes) noexcept;
   void Unreserve(uint32_t slot_bytes, uint64_t pages) noexcept;
   // A page of the path was published in its slot: gives it its heat, and its neighbours a link.
   void Placed(const Path::Impl& path, size_t page) noexcept;
@@ -88,8 +91,6 @@ class Evictor {
   };
   // Nothing when no class is short, or all others are worth more.
   std::optional<Transfer> NextTransfer() noexcept;
-  // Whether the class has slots, or may get some; if not, NoteShort and a transfer may help.
-  bool HasSlots(uint32_t slot_bytes) noexcept;
   // NextTransfer may have one.
   [[nodiscard]] bool transfer_due() const noexcept {
     return transfer_due_.load(std::memory_order_relaxed);

@@ -109,8 +109,7 @@ class PutOperation {
       group.clear();
       for (size_t k = i; k < end; ++k) group.push_back(pages_[k].page);
       const uint32_t slot_bytes = SlotBytesFor(pages_[i].length);
-      store_.AwaitClass(pages_[i].length);
-      const size_t kept = store_.evictor_->Admit(path_, group, slot_bytes);
+      const size_t kept = store_.Admit(path_, group, slot_bytes);
       if (kept > 0) reserved_.push_back({slot_bytes, kept});
       i += kept;
       if (kept == group.size()) continue;

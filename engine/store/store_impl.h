@@ -250,9 +250,9 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] uint64_t GrowableSlots(uint32_t slot_bytes) noexcept;
   // As TensorLog::Take; waits, bounded, where there is no slot now.
   Result<std::vector<SlotRun>> TakeSlots(uint32_t page_bytes, size_t count) noexcept;
-  // Waits, bounded, for a first segment of the class of such pages where the store is full of
+  // As Evictor::Admit; waits, bounded, for a first segment of the class where the store is full of
   // others.
-  void AwaitClass(uint32_t page_bytes) noexcept;
+  size_t Admit(const Path::Impl& path, std::span<const size_t> pages, uint32_t slot_bytes) noexcept;
   // Asks for work of the kReclaim class, and waits until slots may have changed since `seen`.
   bool AwaitSlots(uint64_t seen, std::chrono::steady_clock::time_point deadline) noexcept;
   [[nodiscard]] uint64_t SlotsChanged() noexcept;
