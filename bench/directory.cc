@@ -1,5 +1,6 @@
 #include "bench/directory.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/file_io.h"
 #include "bench/worker_pool.h"
 
 namespace lamina::bench {
@@ -89,14 +91,39 @@ Result<Workspace> Workspace::Prepare(const std::string& dir, bool keep) {
   return Workspace(std::move(path), dir.empty() && !keep);
 }
 
+Result<Workspace> Workspace::PrepareIn(const std::string& parent, const std::string& program) {
+  const Status status = MakeDirectory(parent);
+  if (!status.ok()) return status;
+  std::string path = parent + "/" + program + "-XXXXXX";
+  if (mkdtemp(path.data()) == nullptr) {
+    return Status::IoError("cannot create a directory in " + parent + ": " + std::strerror(errno));
+  }
+  if (IsMemoryFileSystem(path)) {
+    std::fprintf(stderr, "%s: %s is in memory; this measures no disk\n", program.c_str(),
+                 path.c_str());
+  }
+  return Workspace(std::move(path), true);
+}
+
 Workspace::Workspace(Workspace&& other) noexcept
     : path_(std::move(other.path_)), remove_(std::exchange(other.remove_, false)) {}
 
 Workspace::~Workspace() {
-  if (!remove_) return;
-  RemoveFiles(path_);
+  if (remove_) RemoveTree(path_);
+}
+
+void RemoveTree(const std::string& dir) {
+  RemoveFiles(dir);
   std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  fs::remove_all(dir, ignored);
+}
+
+Status SyncFileSystem(const std::string& dir) {
+  const FileDescriptor descriptor(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.get() < 0 || syncfs(descriptor.get()) != 0) {
+    return Status::IoError("cannot sync " + dir + ": " + std::strerror(errno));
+  }
+  return Status::Ok();
 }
 
 uint64_t DiskBytes(const std::string& dir) {

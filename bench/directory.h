@@ -25,6 +25,9 @@ class Workspace {
   // An empty `dir` asks for a new one; `keep` leaves that, too, and says on stderr where it is.
   // Says on stderr when the directory is in memory, since that measures no disk.
   static Result<Workspace> Prepare(const std::string& dir, bool keep);
+  // A new one in `parent`, which is made if need be and stays: `parent/PROGRAM-XXXXXX`, removed at
+  // the end. Says on stderr, as `program`, when it is in memory.
+  static Result<Workspace> PrepareIn(const std::string& parent, const std::string& program);
   Workspace(Workspace&& other) noexcept;
   Workspace& operator=(Workspace&&) = delete;
   ~Workspace();
@@ -37,6 +40,10 @@ class Workspace {
   bool remove_;
 };
 
+// Removes a directory with all it holds, many files at a time.
+void RemoveTree(const std::string& dir);
+// Everything written to the file system of `dir` so far is on the device.
+Status SyncFileSystem(const std::string& dir);
 // Bytes that the file system has allocated for everything below `dir`, as `du` counts them. A file
 // that goes away meanwhile is not counted. 0 when `dir` is not there.
 uint64_t DiskBytes(const std::string& dir);

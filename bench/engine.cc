@@ -11,38 +11,37 @@ namespace {
 constexpr uint64_t kMetadataBytes = uint64_t{64} << 20;
 constexpr uint64_t kMetadataBytesPerPage = 1024;
 
-Status UnknownEngine(std::string_view name) {
-  return Status::InvalidArgument("unknown engine \"" + std::string(name) + "\"");
-}
-
 }  // namespace
 
-std::vector<std::string> EngineNames() {
-#ifdef LAMINA_BENCH_HAS_STORE
-  return {"lamina", "file", "raw"};
-#else
-  return {"file", "raw"};
-#endif
+Status CheckEngineName(std::string_view name) {
+  std::string known;
+  for (const std::string& engine : EngineNames()) {
+    if (engine == name) return Status::Ok();
+    known += (known.empty() ? "" : ", ") + engine;
+  }
+  return Status::InvalidArgument("unknown engine \"" + std::string(name) + "\" (known: " + known +
+                                 ")");
 }
 
+std::vector<std::string> EngineNames() { return {"lamina", "file", "raw"}; }
+
 Result<std::unique_ptr<Engine>> OpenEngine(std::string_view name, const EngineConfig& config) {
-#ifdef LAMINA_BENCH_HAS_STORE
-  if (name == "lamina") return OpenLaminaEngine(config);
-#endif
+  const Status known = CheckEngineName(name);
+  if (!known.ok()) return known;
   if (name == "file") return OpenFileEngine(config);
   if (name == "raw") return OpenRawEngine(config);
-  return UnknownEngine(name);
+  return OpenLaminaEngine(config);
 }
 
 Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& config,
                                    uint64_t pages) {
+  const Status known = CheckEngineName(name);
+  if (!known.ok()) return known;
   const uint64_t page_bytes = RoundUp(config.page_bytes, kDirectIoBytes) + kMetadataBytesPerPage;
   const uint64_t bytes = pages * page_bytes + kMetadataBytes;
   // The others' files grow with their pages; these two preallocate up to 1 GiB ahead.
   if (name == "file") return bytes;
   if (name == "raw") return bytes + (uint64_t{1} << 30);
-#ifdef LAMINA_BENCH_HAS_STORE
-  if (name != "lamina") return UnknownEngine(name);
   const Result<Options> options = Options::Parse(config.store_options);
   if (!options.ok()) return options.status();
   const uint64_t ahead = bytes / 32 + (uint64_t{1} << 30);
@@ -50,9 +49,6 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
                                ? bytes + ahead
                                : std::min(bytes + ahead, options->capacity_bytes);
   return bounded + options->min_free_bytes;
-#else
-  return UnknownEngine(name);
-#endif
 }
 
 }  // namespace lamina::bench

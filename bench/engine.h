@@ -25,6 +25,8 @@ struct EngineConfig {
   // Exists. What the engine finds there from an earlier run, it goes on with, where it can.
   std::string dir;
   size_t page_bytes = 0;
+  // Buffers of a page, page_bytes / fragments each.
+  size_t fragments = 1;
   // A part of every page's identity.
   std::string root = "replay";
   // Of the store, in its text form.
@@ -33,10 +35,14 @@ struct EngineConfig {
   unsigned file_workers = 8;
   // Requests in flight of one call.
   unsigned raw_depth = 32;
+  // Of engines without an index of their own on disk (raw): so many pages at most, new ones written
+  // over the oldest. 0: not bounded. What is being read must not be that old.
+  uint64_t ring_pages = 0;
 };
 
 // One request's path while it is served. Pages are counted from the path's first; the spans hold
-// one buffer (EngineConfig::page_bytes, on a 4 KiB boundary, with room up to the next) a page.
+// EngineConfig::fragments buffers a page. Raw needs whole pages in one buffer on a 4 KiB boundary
+// with room up to the next; the others take buffers as they come. Probing first is not required.
 class EngineRequest {
  public:
   virtual ~EngineRequest() = default;
@@ -61,12 +67,17 @@ class Engine {
   virtual std::unique_ptr<EngineRequest> Begin(std::span<const PageName> names) = 0;
   // Everything put so far survives a power cut.
   virtual Status Flush() = 0;
+  // Waits for what the engine does in the background, so that it does not run beside what is
+  // measured next. Not measured.
+  virtual void AwaitBackground() {}
   // What the engine counts itself, one JSON object; empty when it counts nothing.
   virtual std::string StatsJson() { return {}; }
 };
 
 // The engines built in, in the order in which `all` compares them.
 std::vector<std::string> EngineNames();
+// Ok, or that there is no such engine, or that it is not in this build, and why.
+Status CheckEngineName(std::string_view name);
 // `name` is one of EngineNames().
 Result<std::unique_ptr<Engine>> OpenEngine(std::string_view name, const EngineConfig& config);
 // Bytes on disk that `pages` new pages take at most, for the check of free space before a run.
@@ -77,9 +88,8 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
 Result<std::unique_ptr<Engine>> OpenFileEngine(const EngineConfig& config);
 // The same bytes at a queue depth with nothing around them: the limit.
 Result<std::unique_ptr<Engine>> OpenRawEngine(const EngineConfig& config);
-#ifdef LAMINA_BENCH_HAS_STORE
+// The store.
 Result<std::unique_ptr<Engine>> OpenLaminaEngine(const EngineConfig& config);
-#endif
 
 }  // namespace lamina::bench
 

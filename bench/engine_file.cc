@@ -18,6 +18,7 @@
 
 #include "bench/directory.h"
 #include "bench/engine.h"
+#include "bench/file_io.h"
 #include "bench/worker_pool.h"
 
 namespace lamina::bench {
@@ -27,46 +28,19 @@ namespace {
 constexpr char kMarker[] = "PAGE_FILES";
 constexpr char kTemporary[] = ".tmp";
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  // The close of a written file can fail, and then it was not written.
-  [[nodiscard]] bool Close() { return close(std::exchange(fd_, -1)) == 0; }
-
- private:
-  int fd_;
-};
-
 // These return 0 or an errno; ENODATA where a file is shorter than a page.
 
-int ReadFile(const std::string& path, std::byte* to, size_t bytes) {
+int ReadFile(const std::string& path, std::vector<iovec> pieces) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return errno;
-  for (size_t done = 0; done < bytes;) {
-    const ssize_t got = pread(file.get(), to + done, bytes - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
-    if (got == 0) return ENODATA;
-    done += static_cast<size_t>(got);
-  }
-  return 0;
+  return ReadPieces(file.get(), 0, std::move(pieces));
 }
 
-int WriteFile(const std::string& path, const std::byte* from, size_t bytes) {
+int WriteFile(const std::string& path, std::vector<iovec> pieces) {
   FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (file.get() < 0) return errno;
-  for (size_t done = 0; done < bytes;) {
-    const ssize_t put = pwrite(file.get(), from + done, bytes - done, static_cast<off_t>(done));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return errno;
-    done += static_cast<size_t>(put);
-  }
+  const int error = WritePieces(file.get(), 0, std::move(pieces));
+  if (error != 0) return error;
   return file.Close() ? 0 : errno;
 }
 
@@ -76,20 +50,17 @@ bool IsRejection(int error) { return error == ENOSPC || error == EDQUOT; }
 class FileEngine final : public Engine {
  public:
   explicit FileEngine(const EngineConfig& config)
-      : dir_(config.dir), page_bytes_(config.page_bytes), workers_(config.file_workers) {}
+      : dir_(config.dir),
+        page_bytes_(config.page_bytes),
+        fragments_(config.fragments),
+        workers_(config.file_workers) {}
 
   // Makes the directories, 256 of them.
   Status Prepare();
 
   std::unique_ptr<EngineRequest> Begin(std::span<const PageName> names) override;
 
-  Status Flush() override {
-    const FileDescriptor dir(open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (dir.get() < 0 || syncfs(dir.get()) != 0) {
-      return Status::IoError("cannot sync " + dir_ + ": " + std::strerror(errno));
-    }
-    return Status::Ok();
-  }
+  Status Flush() override { return SyncFileSystem(dir_); }
 
   [[nodiscard]] std::string PathOf(const PageName& name) const {
     std::array<char, 40> text{};
@@ -105,12 +76,18 @@ class FileEngine final : public Engine {
     return stat(path.c_str(), &info) == 0 && info.st_size == static_cast<off_t>(page_bytes_);
   }
 
-  int PutPage(const PageName& name, const std::byte* page) {
+  // Of the page at `index` among those of `fragments`.
+  [[nodiscard]] std::vector<iovec> PagePieces(std::span<std::byte* const> fragments,
+                                              size_t index) const {
+    return PiecesOf(fragments.subspan(index * fragments_, fragments_), page_bytes_ / fragments_);
+  }
+
+  int PutPage(const PageName& name, std::vector<iovec> pieces) {
     const std::string path = PathOf(name);
     if (Exists(path)) return 0;
     // Numbered, so that two puts of one page at the same time do not write into one file.
     const std::string temporary = path + kTemporary + std::to_string(temporaries_.fetch_add(1));
-    int error = WriteFile(temporary, page, page_bytes_);
+    int error = WriteFile(temporary, std::move(pieces));
     if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
     if (error != 0) unlink(temporary.c_str());
     return error;
@@ -118,6 +95,7 @@ class FileEngine final : public Engine {
 
   const std::string dir_;
   const size_t page_bytes_;
+  const size_t fragments_;
   WorkerPool workers_;
 
  private:
@@ -135,28 +113,23 @@ class FileRequest final : public EngineRequest {
     return leading;
   }
 
-  Result<size_t> Get(size_t first_page, std::span<std::byte* const> pages) override {
+  Result<size_t> Get(size_t first_page, std::span<std::byte* const> fragments) override {
     const auto read = [&](size_t i) {
-      return ReadFile(engine_.PathOf(names_[first_page + i]), pages[i], engine_.page_bytes_);
+      return ReadFile(engine_.PathOf(names_[first_page + i]), engine_.PagePieces(fragments, i));
     };
-    return ForEachPage(first_page, pages.size(), read, IsMiss, "read");
+    return ForEachPage(first_page, fragments.size() / engine_.fragments_, read, IsMiss, "read");
   }
 
-  Result<size_t> Put(size_t first_page, std::span<std::byte* const> pages) override {
-    const auto write = [&](size_t i) { return engine_.PutPage(names_[first_page + i], pages[i]); };
-    return ForEachPage(first_page, pages.size(), write, IsRejection, "write");
+  Result<size_t> Put(size_t first_page, std::span<std::byte* const> fragments) override {
+    const auto write = [&](size_t i) {
+      return engine_.PutPage(names_[first_page + i], engine_.PagePieces(fragments, i));
+    };
+    return ForEachPage(first_page, fragments.size() / engine_.fragments_, write, IsRejection,
+                       "write");
   }
 
   void DropPageCache(size_t page_count) override {
-    for (size_t i = 0; i < page_count; ++i) {
-      const FileDescriptor file(open(engine_.PathOf(names_[i]).c_str(), O_RDONLY | O_CLOEXEC));
-      if (file.get() < 0) continue;
-      // Only clean pages are dropped.
-      (void)sync_file_range(
-          file.get(), 0, 0,
-          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-      (void)posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
-    }
+    for (size_t i = 0; i < page_count; ++i) DropFromPageCache(engine_.PathOf(names_[i]));
   }
 
  private:

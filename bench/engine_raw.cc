@@ -1,6 +1,7 @@
 // The `raw` engine: what the device can do. It moves the same bytes with io_uring and O_DIRECT at a
 // queue depth, in requests of up to 1 MiB over preallocated files, and keeps nothing but a map in
-// memory from page to place: no index on disk, no checksum, no recovery, no bound.
+// memory from page to place: no index on disk, no checksum, no recovery. Where it is bounded, new
+// pages are written over the oldest, in a circle.
 //
 // Neighbouring pages of a call that are neighbours on disk share a request, up to its size, since a
 // store would do the same. A page that is put twice at the same time takes two places; the later
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -129,6 +131,7 @@ class RawEngine final : public Engine {
   explicit RawEngine(const EngineConfig& config)
       : dir_(config.dir),
         depth_(config.raw_depth),
+        ring_pages_(config.ring_pages),
         slot_bytes_(RoundUp(config.page_bytes, kDirectIoBytes)) {}
 
   ~RawEngine() override {
@@ -190,6 +193,7 @@ class RawEngine final : public Engine {
         full = status.code() == StatusCode::kNoSpace;
         if (!status.ok() && !full) return status;
         if (full) break;
+        if (ring_pages_ > 0) ring_.push_back({names[i], place});
         placed.emplace_back(names[i], place);
         AddPage(place, pages[i], &transfers);
       }
@@ -206,6 +210,12 @@ class RawEngine final : public Engine {
  private:
   // The next slot; a new file when the last one is full. Under the mutex.
   Status TakePlace(Place* place) {
+    if (ring_pages_ > 0 && ring_.size() >= ring_pages_) {
+      *place = ring_.front().second;
+      places_.erase(ring_.front().first);
+      ring_.pop_front();
+      return Status::Ok();
+    }
     if (used_in_last_file_ + slot_bytes_ > file_bytes()) {
       Status status = AddFile();
       if (!status.ok()) return status;
@@ -282,12 +292,14 @@ class RawEngine final : public Engine {
 
   const std::string dir_;
   const unsigned depth_;
+  const uint64_t ring_pages_;
   const size_t slot_bytes_;
 
   std::shared_mutex mutex_;
   std::vector<int> files_;
   uint64_t used_in_last_file_ = 0;
   std::unordered_map<PageName, Place, PageNameHash> places_;
+  std::deque<std::pair<PageName, Place>> ring_;  // where bounded: the oldest page first
 
   std::mutex rings_mutex_;
   std::vector<std::unique_ptr<Ring>> rings_;

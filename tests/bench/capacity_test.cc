@@ -122,7 +122,6 @@ TEST_CASE("the policy alone counts what was not skipped, over a store that serve
   CHECK(hits(250, 0) > 0);
 }
 
-#ifdef LAMINA_BENCH_HAS_STORE
 TEST_CASE("a store within a capacity never exceeds it, and hits what its policy does") {
   const TemporaryDirectory dir;
   RunConfig config;
@@ -146,7 +145,6 @@ TEST_CASE("a store within a capacity never exceeds it, and hits what its policy 
   CHECK(summary.hit_rate < *figures.opt_hit_rate);
   CHECK(summary.hit_rate == Approx(*figures.policy_hit_rate).epsilon(.06));
 }
-#endif
 
 TEST_CASE("a capacity is for the lamina engine alone") {
   const TemporaryDirectory dir;
