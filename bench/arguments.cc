@@ -142,9 +142,8 @@ Status ResolveEngines(RawArguments* arguments) {
   for (const std::string& name : arguments->engines) {
     if (name == "all") {
       engines.insert(engines.end(), known.begin(), known.end());
-    } else if (std::find(known.begin(), known.end(), name) == known.end()) {
-      return Status::InvalidArgument("--engine: unknown engine \"" + name +
-                                     "\" (known: " + KnownEngines() + ")");
+    } else if (const Status status = CheckEngineName(name); !status.ok()) {
+      return Status::InvalidArgument("--engine: " + std::string(status.message()));
     } else {
       engines.push_back(name);
     }

@@ -11,26 +11,52 @@ namespace {
 constexpr uint64_t kMetadataBytes = uint64_t{64} << 20;
 constexpr uint64_t kMetadataBytesPerPage = 1024;
 
+struct Entry {
+  const char* name;
+  Result<std::unique_ptr<Engine>> (*open)(const EngineConfig& config);
+};
+
+constexpr Entry kEngines[] = {
+    {"lamina", OpenLaminaEngine},
+    {"file", OpenFileEngine},
+#ifdef LAMINA_BENCH_HAS_ROCKSDB
+    {"rocksdb", OpenRocksdbEngine},
+    {"blobdb", [](const EngineConfig& config) { return OpenBlobdbEngine(config, true); }},
+    {"blobdb-nowal", [](const EngineConfig& config) { return OpenBlobdbEngine(config, false); }},
+#endif
+    {"raw", OpenRawEngine},
+};
+
+// Those that a build may be without.
+constexpr std::string_view kOptional[] = {"rocksdb", "blobdb", "blobdb-nowal"};
+
 }  // namespace
 
 Status CheckEngineName(std::string_view name) {
-  std::string known;
-  for (const std::string& engine : EngineNames()) {
-    if (engine == name) return Status::Ok();
-    known += (known.empty() ? "" : ", ") + engine;
+  const auto named = [&](const Entry& entry) { return entry.name == name; };
+  if (std::any_of(std::begin(kEngines), std::end(kEngines), named)) return Status::Ok();
+  if (std::find(std::begin(kOptional), std::end(kOptional), name) != std::end(kOptional)) {
+    return Status::NotSupported("engine \"" + std::string(name) +
+                                "\" is not in this build: install librocksdb-dev and configure "
+                                "with -Dpeers=enabled");
   }
+  std::string known;
+  for (const Entry& entry : kEngines) known += std::string(known.empty() ? "" : ", ") + entry.name;
   return Status::InvalidArgument("unknown engine \"" + std::string(name) + "\" (known: " + known +
                                  ")");
 }
 
-std::vector<std::string> EngineNames() { return {"lamina", "file", "raw"}; }
+std::vector<std::string> EngineNames() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kEngines) names.emplace_back(entry.name);
+  return names;
+}
 
 Result<std::unique_ptr<Engine>> OpenEngine(std::string_view name, const EngineConfig& config) {
   const Status known = CheckEngineName(name);
   if (!known.ok()) return known;
-  if (name == "file") return OpenFileEngine(config);
-  if (name == "raw") return OpenRawEngine(config);
-  return OpenLaminaEngine(config);
+  const auto named = [&](const Entry& entry) { return entry.name == name; };
+  return std::find_if(std::begin(kEngines), std::end(kEngines), named)->open(config);
 }
 
 Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& config,
@@ -39,8 +65,10 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
   if (!known.ok()) return known;
   const uint64_t page_bytes = RoundUp(config.page_bytes, kDirectIoBytes) + kMetadataBytesPerPage;
   const uint64_t bytes = pages * page_bytes + kMetadataBytes;
-  // The others' files grow with their pages; these two preallocate up to 1 GiB ahead.
-  if (name == "file") return bytes;
+  // Files that grow with their pages. A log of writes comes on top until they are flushed.
+  if (name == "file" || name == "rocksdb") return bytes;
+  if (name.starts_with("blobdb")) return 2 * bytes;
+  // The others preallocate up to 1 GiB ahead.
   if (name == "raw") return bytes + (uint64_t{1} << 30);
   const Result<Options> options = Options::Parse(config.store_options);
   if (!options.ok()) return options.status();

@@ -88,6 +88,10 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
 Result<std::unique_ptr<Engine>> OpenFileEngine(const EngineConfig& config);
 // The same bytes at a queue depth with nothing around them: the limit.
 Result<std::unique_ptr<Engine>> OpenRawEngine(const EngineConfig& config);
+// Only in builds with RocksDB: the index in it and a file a batch, or all of it in it, with or
+// without its log.
+Result<std::unique_ptr<Engine>> OpenRocksdbEngine(const EngineConfig& config);
+Result<std::unique_ptr<Engine>> OpenBlobdbEngine(const EngineConfig& config, bool write_ahead_log);
 // The store.
 Result<std::unique_ptr<Engine>> OpenLaminaEngine(const EngineConfig& config);
 

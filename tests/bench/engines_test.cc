@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -203,6 +204,18 @@ TEST_CASE("the file engine leaves one file a page and no temporary ones") {
     ++files;
   }
   CHECK(files == 4);
+}
+
+TEST_CASE("an engine that a build is without is an error that says how to get it") {
+  const std::vector<std::string> names = EngineNames();
+  for (const char* const name : {"rocksdb", "blobdb", "blobdb-nowal"}) {
+    const Status status = CheckEngineName(name);
+    const bool built = std::find(names.begin(), names.end(), name) != names.end();
+    CHECK(status.ok() == built);
+    if (built) continue;
+    CHECK(status.code() == StatusCode::kNotSupported);
+    CHECK(std::string(status.message()).find("-Dpeers=enabled") != std::string::npos);
+  }
 }
 
 TEST_CASE("an unknown engine is an error") {
