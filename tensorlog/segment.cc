@@ -76,9 +76,10 @@ bool Segment::Take(uint32_t i) noexcept {
   return true;
 }
 
-void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position) noexcept {
+void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position,
+                      bool synced) noexcept {
   // Before the tag: a checkpoint that sees the tag must see where its record is.
-  NotePut(i, position);
+  NotePut(i, position, synced);
   CountMove(SlotState::kWriting, SlotState::kLive);
   slots_[i].Publish(tag, root);
   set_dirty();
@@ -207,12 +208,13 @@ uint32_t Segment::reusable() const noexcept {
   return static_cast<uint32_t>(std::min<uint64_t>(now.free + now.condemned, info_.slot_count));
 }
 
-void Segment::NotePut(uint32_t i, JournalPosition position) noexcept {
-  const uint64_t written = written_.load(std::memory_order_acquire);
+void Segment::NotePut(uint32_t i, JournalPosition position, bool synced) noexcept {
+  const uint64_t written = synced ? 0 : written_.load(std::memory_order_acquire);
   const std::lock_guard lock(puts_mutex_);
   if (!puts_.empty()) {
     PutRun& last = puts_.back();
-    if (last.position == position && last.first + last.count == i) {
+    const bool alike = last.position == position && (last.written == 0) == (written == 0);
+    if (alike && last.first + last.count == i) {
       ++last.count;
       last.written = written;
       return;

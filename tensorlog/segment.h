@@ -77,7 +77,8 @@ class Segment {
 
   // Transitions of one slot (slot.h), with the counts and the dirty flag kept.
   bool Take(uint32_t i) noexcept;
-  void Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position) noexcept;
+  void Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position,
+               bool synced = false) noexcept;
   void Release(uint32_t i) noexcept;
   bool Condemn(uint32_t i, uint64_t tag) noexcept;
   bool Revive(uint32_t i, uint64_t tag) noexcept;
@@ -90,8 +91,8 @@ class Segment {
   // Not while other threads use the slot: loading and replay. Does not make the segment dirty.
   void Restore(uint32_t i, SlotState state, bool unproven, uint64_t tag, uint32_t root,
                const HeatValue& heat) noexcept;
-  // Notes the position of a put, as Publish does. For replay.
-  void NotePut(uint32_t i, JournalPosition position) noexcept;
+  // Notes the position of a put, as Publish does. For replay. `synced`: its payload is durable.
+  void NotePut(uint32_t i, JournalPosition position, bool synced = false) noexcept;
 
   // Each count is right at rest and off by slots in transition otherwise.
   [[nodiscard]] SlotCounts counts() const noexcept;
@@ -152,7 +153,8 @@ class Segment {
     uint32_t first = 0;
     uint32_t count = 0;
     JournalPosition position;
-    uint64_t written = 0;  // written_ when it was noted: synced_ at or above it covers the payload
+    // written_ when it was noted: synced_ at or above it covers the payload. 0: it was synced.
+    uint64_t written = 0;
   };
 
   Segment(LogDir& dir, const SegmentInfo& info) noexcept;

@@ -126,7 +126,9 @@ class TensorLog {
                     IoTally* tally) noexcept;
 
   // The payload and the journal block (at `position`) are complete: the slot now bears the tag.
-  void Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position) noexcept;
+  // `synced`: the payload was written with `sync`, so that no later failure of a sync concerns it.
+  void Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position,
+               bool synced = false) noexcept;
   // Gives back a slot that was taken: a lost, failed or rejected put, a losing duplicate.
   void Release(SlotRef slot) noexcept;
   void Release(const SlotRun& run) noexcept;

@@ -84,10 +84,10 @@ Status TensorLog::WritePages(IoQueue& queue, std::span<PageWrite> pages, const I
   return status;
 }
 
-void TensorLog::Publish(SlotRef slot, uint64_t tag, uint32_t root,
-                        JournalPosition position) noexcept {
+void TensorLog::Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position,
+                        bool synced) noexcept {
   const bool known = WithSlot(slot, [&](Segment& segment, uint32_t i) {
-    segment.Publish(i, tag, root, position);
+    segment.Publish(i, tag, root, position, synced);
     return true;
   });
   LAMINA_CHECK(known);

@@ -41,6 +41,7 @@ struct StoreCounters {
   Counter duplicates_lost{0};  // another put of the same page was faster
   Counter rejected_no_space{0};
   Counter rejected_io_error{0};
+  Counter rejected_latched{0};  // manifest or journal has failed
   Counter rejected_stalled{0};  // no memtable room within the bound
   Counter rejected_erased{0};   // the page or its root was being erased
   Counter rejected_policy{0};   // worth less than what would have to go for it

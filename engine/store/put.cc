@@ -87,8 +87,17 @@ class PutOperation {
   }
 
   bool MakeRoom() noexcept {
+    if (const Status latched = store_.LatchStatus(); !latched.ok()) {
+      RejectFrom(0, store_.counters_.rejected_latched, latched);
+      return false;
+    }
     const Status room = store_.MakeMemtableRoom();
-    if (!room.ok()) RejectFrom(0, store_.counters_.rejected_stalled, room);
+    if (!room.ok()) {
+      RejectFrom(0,
+                 room.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space
+                                                     : store_.counters_.rejected_stalled,
+                 room);
+    }
     return room.ok();
   }
 
@@ -175,8 +184,8 @@ class PutOperation {
           std::span(fragments_).subspan(pages_[i].first_fragment, buffers_.buffers_per_page);
     }
     IoTally tally;
-    const bool sync = store_.options_.durability == Options::Durability::kBatch;
-    const Status status = store_.log_->WritePages(**queue, writes, store_.Limits(), sync, &tally);
+    const Status status =
+        store_.log_->WritePages(**queue, writes, store_.Limits(), Syncs(), &tally);
     store_.CountTally(tally, true);
     size_t good = 0;
     while (good < writes.size() && writes[good].ok) ++good;
@@ -186,6 +195,11 @@ class PutOperation {
     }
     // A prefix has no hole at its head: what follows a failed page is given up with it.
     if (good < pages_.size()) RejectFrom(good, store_.counters_.rejected_io_error, status);
+  }
+
+  // Whether payloads are on stable storage before they are published.
+  bool Syncs() const noexcept {
+    return store_.options_.durability == Options::Durability::kBatch && !index_only_;
   }
 
   void PretendWritten() noexcept {
@@ -292,7 +306,7 @@ class PutOperation {
       Location& location = path_.locations[page.page];
       // What it replaces was unproven: its bytes are not needed any more.
       if (location.found) store_.log_->Free(location.entry.slot, location.entry.tag(f));
-      store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position());
+      store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position(), Syncs());
       page.taken = false;
       location = {entry, true};
       state(page.page) = PageState::kOk;

@@ -37,7 +37,7 @@ TEST_CASE("while no checkpoint succeeds puts are rejected before memtables pile 
     REQUIRE_FALSE(store->Flush().ok());
     REQUIRE(StatOf(store->StatsJson(), "frozen_memtables") <= 4);
   }
-  REQUIRE(StatOf(store->StatsJson(), "rejected_stalled") > 0);
+  REQUIRE(StatOf(store->StatsJson(), "rejected_no_space") > 0);
 
   disk.SetCapacity(UINT64_MAX);
   REQUIRE(store->Flush().ok());

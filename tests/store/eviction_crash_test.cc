@@ -146,12 +146,20 @@ class History {
     if (store.Flush().ok() && !disk_.crashed()) kept_ = std::move(now);
   }
 
+  static uint64_t Retired(Store& store) { return store.impl()->counters().segments_retired.load(); }
+
   // Every tagged slot is reached by an entry, and disk space is what the budget allows.
   static void CheckNothingLeaked(Store& store) {
     const auto deadline = Scheduler::Clock::now() + std::chrono::seconds(60);
     CHECK(store.impl()->scheduler().WaitIdle(deadline).ok());
     CHECK(store.Flush().ok());
     CHECK(store.impl()->CompactAll().ok());
+    // Behind a checkpoint the store may find that its metadata has grown, and give up a segment:
+    // that leaves dead entries.
+    for (uint64_t retired = UINT64_MAX; retired != Retired(store);) {
+      retired = Retired(store);
+      CHECK(store.impl()->CompactAll().ok());
+    }
     uint64_t tagged = 0;
     store.impl()->log().ForEachSlot([&](Segment&, uint32_t, Slot& slot) {
       CHECK(slot.pins() == 0);
