@@ -270,6 +270,7 @@ Status Store::Impl::SavePolicy(CheckpointPlan* plan) noexcept {
 
 // Steps 2 to 4: everything that the edit will name is on stable storage.
 Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
+  (void)ScrubFreed();  // what moves have freed
   LAMINA_RETURN_IF_ERROR(WriteTables(plan));
   LAMINA_ASSIGN_OR_RETURN(plan->slot_tables,
                           log_->SaveSlotTables(plan->position, plan->generation, plan->closing));

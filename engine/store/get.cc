@@ -30,6 +30,7 @@ class GetOperation {
     // that lies in new ways every time would go on with.
     for (int round = 0; !wanted.empty() && round < kMaxRounds; ++round) wanted = Round(wanted);
     for (const size_t i : wanted) Miss(i, store_.counters_.misses_checksum);
+    if (freed_) (void)store_.ScrubFreed();
     size_t leading = 0;
     while (leading < count_ && states_[leading] == PageState::kOk) ++leading;
     Count();
@@ -139,7 +140,7 @@ class GetOperation {
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {
-    store_.log_->Free(read.slot, read.tag());
+    freed_ |= store_.log_->Free(read.slot, read.tag());
     store_.dirty_.store(true, std::memory_order_release);
     path_.locations[first_ + i].found = false;
   }
@@ -196,6 +197,7 @@ class GetOperation {
   const std::span<PageState> states_;
   std::vector<iovec> fragments_;
   std::vector<size_t> sizes_;  // of each page
+  bool freed_ = false;         // a slot, which may have to be scrubbed
   std::vector<int> failures_;  // wrong reads of each page; every second one frees a slot
 };
 

@@ -71,8 +71,6 @@ bool MayBeLeftover(std::string_view name) {
 Status RefuseUnsupported(const Options& options) {
   const Options defaults;
   const char* name = nullptr;
-  if (options.write_bytes_per_day != 0) name = "write_bytes_per_day";
-  if (options.erase != defaults.erase) name = "erase";
   if (options.tuner != defaults.tuner) name = "tuner";
   if (name == nullptr) return Status::Ok();
   return Status::NotSupported(std::string("option ") + name +
@@ -88,7 +86,8 @@ Store::Impl::Impl(std::string directory, const Options& options,
       environment_(std::move(environment)),
       fs_(std::move(environment_.file_system)),
       budget_(environment_.capacity_bytes != 0 ? environment_.capacity_bytes
-                                               : options.capacity_bytes) {}
+                                               : options.capacity_bytes),
+      write_allowance_(options.write_bytes_per_day, WriteAllowance::Clock::now()) {}
 
 Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
                                                        const Options& options,
@@ -235,6 +234,9 @@ Status Store::Impl::OpenStore() noexcept {
   log_->FinishReplay();
   NoteReplay(recovery, replay);
   EndPhase("journal_replay");
+  if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
+    recovery_notes_.emplace_back(scrubbed.message());
+  EndPhase("erasing_free_slots");
   MakeEvictor(state);
   EndPhase("eviction_state");
 
@@ -347,6 +349,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.store_id = store_id_;
   options.slot_table_dir = directory_;
   options.capacity_bytes = budget_.capacity();
+  options.physical_erase = options_.erase == Options::Erase::kPhysical;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
   oracle_ = std::make_unique<LogOracle>(*log_);
   for (const auto& [id, segment] : state->segments) {

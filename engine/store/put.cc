@@ -29,7 +29,7 @@ class PutOperation {
     store_.Locate(path_, first_, count_, false);
     CollectMissing();
     if (!index_only_) store_.NoteUse(path_, first_, count_);
-    if (!pages_.empty() && MakeRoom() && Admit() && TakeSlots()) {
+    if (!pages_.empty() && MakeRoom() && TakeAllowance() && Admit() && TakeSlots()) {
       const uint64_t ticket = Register();
       guard_ = store_.journal_->Begin();
       if (index_only_) {
@@ -43,6 +43,8 @@ class PutOperation {
     }
     ReleaseUnpublished();
     Unreserve();
+    if (freed_) (void)store_.ScrubFreed();
+    store_.write_allowance_.GiveBack(allowance_left_);
     return Finish();
   }
 
@@ -99,6 +101,23 @@ class PutOperation {
                  room);
     }
     return room.ok();
+  }
+
+  // As many leading pages as write_bytes_per_day allows now; the rest is rejected.
+  bool TakeAllowance() noexcept {
+    if (index_only_) return true;
+    const auto now = WriteAllowance::Clock::now();
+    for (size_t i = 0; i < pages_.size(); ++i) {
+      if (store_.write_allowance_.TryTake(pages_[i].length, now)) {
+        allowance_left_ += pages_[i].length;
+        continue;
+      }
+      RejectFrom(i, store_.counters_.rejected_wear,
+                 Status::NoSpace("put: write_bytes_per_day=" +
+                                 std::to_string(store_.options_.write_bytes_per_day) +
+                                 " allows no more for now"));
+    }
+    return !pages_.empty();
   }
 
   // One past the last page that has the slot size of pages_[i].
@@ -178,6 +197,7 @@ class PutOperation {
     }
     std::vector<PageWrite> writes(pages_.size());
     for (size_t i = 0; i < pages_.size(); ++i) {
+      allowance_left_ -= pages_[i].length;
       writes[i].slot = pages_[i].slot;
       writes[i].fingerprint = path_.fingerprints[pages_[i].page];
       writes[i].fragments =
@@ -305,7 +325,7 @@ class PutOperation {
       const Fingerprint f = path_.fingerprints[page.page];
       Location& location = path_.locations[page.page];
       // What it replaces was unproven: its bytes are not needed any more.
-      if (location.found) store_.log_->Free(location.entry.slot, location.entry.tag(f));
+      if (location.found) freed_ |= store_.log_->Free(location.entry.slot, location.entry.tag(f));
       store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position(), Syncs());
       page.taken = false;
       location = {entry, true};
@@ -375,6 +395,7 @@ class PutOperation {
       if (page.taken) released_.push_back(page.slot);
     }
     for (const SlotRef slot : released_) store_.log_->Release(slot);
+    freed_ |= !released_.empty();
   }
 
   Result<size_t> Finish() noexcept {
@@ -395,6 +416,8 @@ class PutOperation {
   std::vector<iovec> fragments_;
   std::vector<SlotRef> released_;
   std::vector<std::pair<uint32_t, uint64_t>> reserved_;  // slot size, pages
+  bool freed_ = false;                                   // slots, which may have to be scrubbed
+  uint64_t allowance_left_ = 0;                          // bytes taken of it and not written
   JournalWriter::Guard guard_;
   TreePtr located_in_;  // the tree that the path's locations are at least as new as
 };

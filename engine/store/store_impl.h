@@ -54,6 +54,7 @@
 #include "engine/store/root_table.h"
 #include "engine/store/space_budget.h"
 #include "engine/store/view.h"
+#include "engine/store/write_allowance.h"
 #include "tensorlog/journal_reader.h"
 #include "tensorlog/journal_writer.h"
 #include "tensorlog/tensor_log.h"
@@ -273,6 +274,9 @@ class Store::Impl final : private SegmentSource {
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
+  // With erase=physical, whoever has freed slots does this before the call returns:
+  // TensorLog::Scrub. Failures are noted and counted, too.
+  Status ScrubFreed() noexcept;
 
   // ---- checkpoint.cc
   struct CheckpointPlan;
@@ -381,6 +385,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<JournalWriter> journal_;
   SpaceBudget budget_;
   std::unique_ptr<Evictor> evictor_;
+  WriteAllowance write_allowance_;
 
   std::mutex retire_mutex_;
   std::mutex erase_mutex_;
