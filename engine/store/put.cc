@@ -88,18 +88,18 @@ class PutOperation {
     StoreCounters::Add(store_.counters_.pages_already_present, present);
   }
 
+  // What is counted: lack of space, whatever lacked it, or else `other`.
+  StoreCounters::Counter& SpaceOr(StoreCounters::Counter& other, const Status& why) noexcept {
+    return why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space : other;
+  }
+
   bool MakeRoom() noexcept {
     if (const Status latched = store_.LatchStatus(); !latched.ok()) {
       RejectFrom(0, store_.counters_.rejected_latched, latched);
       return false;
     }
     const Status room = store_.MakeMemtableRoom();
-    if (!room.ok()) {
-      RejectFrom(0,
-                 room.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space
-                                                     : store_.counters_.rejected_stalled,
-                 room);
-    }
+    if (!room.ok()) RejectFrom(0, SpaceOr(store_.counters_.rejected_stalled, room), room);
     return room.ok();
   }
 
@@ -159,10 +159,7 @@ class PutOperation {
       if (!runs.ok() || runs->empty()) {
         const Status why =
             runs.ok() ? Status::NoSpace("put: no slot can be overwritten now") : runs.status();
-        RejectFrom(i,
-                   why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space
-                                                      : store_.counters_.rejected_io_error,
-                   why);
+        RejectFrom(i, SpaceOr(store_.counters_.rejected_io_error, why), why);
         break;
       }
       for (const SlotRun& run : *runs) {
@@ -214,7 +211,8 @@ class PutOperation {
       pages_[i].checksum = writes[i].checksum;
     }
     // A prefix has no hole at its head: what follows a failed page is given up with it.
-    if (good < pages_.size()) RejectFrom(good, store_.counters_.rejected_io_error, status);
+    if (good < pages_.size())
+      RejectFrom(good, SpaceOr(store_.counters_.rejected_io_error, status), status);
   }
 
   // Whether payloads are on stable storage before they are published.
@@ -254,10 +252,7 @@ class PutOperation {
     }
     auto appended = store_.journal_->Append(guard_, records);
     if (!appended.ok()) {
-      RejectFrom(0,
-                 appended.status().code() == StatusCode::kNoSpace
-                     ? store_.counters_.rejected_no_space
-                     : store_.counters_.rejected_io_error,
+      RejectFrom(0, SpaceOr(store_.counters_.rejected_io_error, appended.status()),
                  appended.status());
       return false;
     }
