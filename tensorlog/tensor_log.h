@@ -232,8 +232,9 @@ class TensorLog {
   // are done, and frees it; whoever frees slots calls it before returning to the caller, without a
   // pin of its own. Does nothing without physical_erase. The next checkpoint makes it durable. An
   // error is the first: a segment that is not there, a write that failed (its directory is
-  // latched), a reader that does not end. What bytes stay are erased by the next open at the
-  // latest, if their directory is there then.
+  // latched), a reader that does not end, a disk without space. The next call tries the last two
+  // again. What bytes stay are erased by the next open at the latest, if their directory is there
+  // then.
   Status Scrub() noexcept;
 
   [[nodiscard]] std::vector<SegmentInfo> Segments() const noexcept;
@@ -274,6 +275,7 @@ class TensorLog {
   void NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) noexcept;
   uint64_t FreeUnsyncedPuts() noexcept;
   Status ScrubRun(const SlotRun& run) noexcept;
+  void QueueAgain(const SlotRun& run) noexcept;
   Status ScrubTails(std::span<PageWrite> pages) noexcept;
   void QueueFreeSlots() noexcept;
   Status CheckInfo(const SegmentInfo& info) const noexcept;

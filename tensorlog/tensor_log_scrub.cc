@@ -39,13 +39,15 @@ Status EraseRange(Segment& segment, uint64_t offset, uint64_t bytes) noexcept {
         " is not there: what it holds of erased pages stays: " + segment.problem());
   }
   Status status = file->PunchHole(offset, bytes);
-  if (status.code() == StatusCode::kNotSupported) {
+  // To split an extent takes space, too: on a full disk what is there is overwritten.
+  if (status.code() == StatusCode::kNotSupported || status.code() == StatusCode::kNoSpace) {
     status = WriteZeros(*file, offset, bytes);
   } else if (status.ok()) {
     // The blocks stay the segment's: whoever writes there counts on them. Where they cannot be had
     // again, that write lacks space.
     (void)file->Allocate(segment.info().bytes());
   }
+  if (status.code() == StatusCode::kNoSpace) return status;
   if (!status.ok()) {
     segment.dir().Latch(LogDir::Failure::kWrite, status);
     return status;
@@ -86,16 +88,25 @@ Status TensorLog::ScrubRun(const SlotRun& run) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + kReaderPatience;
   for (uint32_t i = run.first; i < run.first + run.count; ++i) {
     if (segment->AwaitUnpinned(i, deadline)) continue;
-    for (uint32_t k = 0; k < run.count; ++k) freed_.Add(run.slot(k));
-    freed_.Done(run.count);
+    QueueAgain(run);
     return Status::TimedOut("slot " + std::to_string(i) + " of segment " +
                             std::to_string(run.segment) + " is read all the time; its bytes stay");
   }
   Status status = EraseRange(*segment, segment->OffsetOf(run.first),
                              uint64_t{run.count} * segment->slot_bytes());
+  if (status.code() == StatusCode::kNoSpace) {
+    QueueAgain(run);
+    return status;
+  }
   for (uint32_t i = run.first; i < run.first + run.count; ++i) segment->ReleaseScrubbed(i);
   freed_.Done(run.count);
   return status;
+}
+
+// For the next Scrub.
+void TensorLog::QueueAgain(const SlotRun& run) noexcept {
+  for (uint32_t i = 0; i < run.count; ++i) freed_.Add(run.slot(i));
+  freed_.Done(run.count);
 }
 
 // A shorter page leaves the end of its slot as it was.

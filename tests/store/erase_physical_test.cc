@@ -219,6 +219,37 @@ TEST_CASE("bytes that cannot be erased are an error of the erase, and go at the 
   CheckGone(f.OnDisk(path), 5, 12);
 }
 
+TEST_CASE("a disk too full to punch holes has the bytes overwritten instead") {
+  Fixture f;
+  TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
+  REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
+  f.disk.FailOperation(1, ENOSPC);
+  CHECK(f.store->Erase(*path.path, 5, 7).ok());
+  CheckGone(f.OnDisk(path), 5, 12);
+  CHECK(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
+}
+
+TEST_CASE("bytes that a full disk kept are erased by the next call") {
+  size_t kept = 0;
+  for (uint64_t n = 1; n <= 4; ++n) {
+    CAPTURE(n);
+    Fixture f(kPhysical, /*punch_refused=*/true);
+    TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
+    REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
+    f.disk.FailOperation(n, ENOSPC);
+    const Status erased = f.store->Erase(*path.path, 5, 7);
+    f.disk.FailOperation(0, 0);
+    if (erased.ok()) continue;
+    ++kept;
+    CHECK(erased.code() == StatusCode::kNoSpace);
+    CHECK(CountOk(ProbePages(*f.store, path, 5, 7)) == 0);
+    CHECK(f.store->Erase(*path.path, 5, 7).ok());
+    CheckGone(f.OnDisk(path), 5, 12);
+    CHECK(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
+  }
+  CHECK(kept >= 1);
+}
+
 // Puts, erases and a flush, and a crash at every operation. Once the store is open again and has
 // been read, what lies in its files is what it can give back, and what was erased is neither.
 TEST_CASE("wherever a crash comes, no bytes stay that the store does not own up to") {
