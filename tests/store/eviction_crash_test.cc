@@ -184,16 +184,11 @@ class History {
   std::set<uint32_t> erased_;
 };
 
-// Every operation, or every so many.
-uint64_t Step() {
-  const char* step = std::getenv("LAMINA_CRASH_STEP");
-  return step == nullptr ? 1 : std::strtoull(step, nullptr, 10);
-}
-
-TEST_CASE("a crash of a full store at any operation loses no live page and leaks nothing") {
+TEST_CASE("a crash of a full store at any operation loses no live page and leaks nothing",
+          "[simulated]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   uint64_t evicted = 0;
-  for (uint64_t n = 1;; n += Step()) {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history(disk);
     auto fs = disk.Restart();
@@ -211,8 +206,8 @@ TEST_CASE("a crash of a full store at any operation loses no live page and leaks
   REQUIRE(evicted > 100);  // the history that was not cut off
 }
 
-TEST_CASE("a failure of any operation of a full store is survived") {
-  for (uint64_t n = 1;; n += Step()) {
+TEST_CASE("a failure of any operation of a full store is survived", "[simulated]") {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history(disk);
     {
