@@ -330,10 +330,16 @@ std::unique_ptr<EngineRequest> RawEngine::Begin(std::span<const PageName> names)
 }  // namespace
 
 Result<std::unique_ptr<Engine>> OpenRawEngine(const EngineConfig& config) {
-  Status status = RequireEmptyDirectory("raw", config.dir);
-  if (!status.ok()) return status;
+  const Result<bool> empty = IsEmptyDirectory(config.dir);
+  if (!empty.ok()) return empty.status();
+  if (!*empty) {
+    return Status::InvalidArgument(
+        config.dir +
+        " is not empty: raw keeps its map in memory, so it cannot go on from an "
+        "earlier run; name an empty directory");
+  }
   auto engine = std::make_unique<RawEngine>(config);
-  status = engine->Prepare();
+  const Status status = engine->Prepare();
   if (!status.ok()) return status;
   return std::unique_ptr<Engine>(std::move(engine));
 }

@@ -188,10 +188,11 @@ struct Options {
   // Tokens of a page of paths that do not say (by digests, by keys), 1 to 1048576: the eviction
   // policy counts a path's length in units of 512 tokens.
   uint32_t page_tokens = 512;
-  // Bound on tensor bytes written per day, for the flash's sake; an hour's worth at once. 0: none.
+  // Bound on tensor bytes written per day, for the flash's sake. 0: none. This option, `erase` and
+  // `tuner` take their defaults only for now; other values are kNotSupported.
   uint64_t write_bytes_per_day = 0;
   // What a freed slot's bytes become. logical: overwritten when the slot is used again.
-  // physical: punched out or zeroed before the call returns, and whatever is free at every open.
+  // physical: punched out of the file before the call returns.
   enum class Erase : uint8_t { kLogical, kPhysical } erase = Erase::kLogical;
   // Pages in a stem, the unit that keeps keys short; 1 to 64. Fixed when the store is created.
   uint32_t stem_pages = 64;
@@ -208,7 +209,6 @@ struct Options {
   // runs from the memory budget.
   double filter_bits = -1;
   // on: decides and acts. observe: decides and journals, changes nothing. off: neither.
-  // Only off is implemented; other values are kNotSupported.
   enum class Tuner : uint8_t { kOff, kObserve, kOn } tuner = Tuner::kOff;
 
   // ---- Performance ---------------------------------------------------------------------------
@@ -222,6 +222,10 @@ struct Options {
   uint32_t io_depth = 32;
   // Threads of the io=threads backend, 1 to 256.
   uint32_t io_threads = 16;
+  // Threads that serve submitted calls, 1 to 64; started when needed. Each serves one at a time.
+  uint32_t submit_threads = 4;
+  // Whether writes and prefetches keep few requests in flight while others read.
+  bool io_governor = true;
   // Largest single device request, bytes, 256 KiB to 1 MiB. Larger requests delay concurrent reads.
   uint32_t request_bytes = 1u << 20;
   // Size of a memtable, bytes, 64 KiB to 1 GiB. Larger means fewer, larger tables and a longer
@@ -287,9 +291,13 @@ uint64_t CapacityFor(uint64_t pages, uint64_t page_bytes) noexcept;
 
 // How an asynchronous call is to be scheduled.
 struct IoHints {
-  uint32_t priority = 0;     // 0 demand, 1 prefetch
-  bool backward = false;     // last page first
-  uint64_t deadline_us = 0;  // from submission; 0 none. What is not read by then is kCancelled
+  // 0 demand, 1 prefetch: gives way to demand.
+  uint32_t priority = 0;
+  // Last page first, in steps of one device request. Of gets; a put begins at its head.
+  bool backward = false;
+  // From submission, microseconds; 0 none. What the device has not been asked for by then is
+  // kCancelled; what it has is waited for and stays.
+  uint64_t deadline_us = 0;
 };
 
 // What restoring some pages is predicted to take.
@@ -304,6 +312,39 @@ struct LoadEstimate {
 // Compute from the front, load from the back: the first page to load, when computing n pages costs
 // a*n + b*n*n us. Pure.
 size_t PlanRestore(const LoadEstimate& estimate, size_t page_count, double a, double b) noexcept;
+
+// A submitted call, as an object: destroying it cancels what is not done, and returns when the
+// call's buffers are no longer touched. Move-only; used by one thread at a time; goes before its
+// store does.
+class Pending {
+ public:
+  Pending() noexcept = default;
+  ~Pending() { Abandon(); }
+  Pending(Pending&& other) noexcept
+      : store_(std::exchange(other.store_, nullptr)), ticket_(std::exchange(other.ticket_, 0)) {}
+  Pending& operator=(Pending&& other) noexcept;
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+
+  // Whether there is a call to wait for.
+  explicit operator bool() const noexcept { return store_ != nullptr; }
+  [[nodiscard]] uint64_t ticket() const noexcept { return ticket_; }
+  // As Store::Wait and Store::Cancel. A wait that does not time out leaves this empty.
+  Result<size_t> Wait(uint64_t timeout_us = UINT64_MAX) noexcept;
+  Status Cancel(size_t first, size_t count) noexcept;
+  // Leaves the ticket to Store::Wait, and this empty.
+  uint64_t Detach() noexcept {
+    store_ = nullptr;
+    return std::exchange(ticket_, 0);
+  }
+
+ private:
+  friend class Store;
+  Pending(Store* store, uint64_t ticket) noexcept : store_(store), ticket_(ticket) {}
+  void Abandon() noexcept;
+  Store* store_ = nullptr;
+  uint64_t ticket_ = 0;
+};
 
 // ------------------------------------------------------------------------------------------------
 // Store
@@ -348,6 +389,35 @@ class Store {
   // not kOk have undefined content. Read errors are misses and counters.
   Result<size_t> Get(Path& path, size_t first_page, size_t page_count, const GetBuffers& buffers,
                      std::span<PageState> states) noexcept;
+
+  // Asynchronous: the same, served by threads of the store. `states` are not optional: the store
+  // sets each (std::atomic_ref, release) when that page is done, so progress can be read at any
+  // time. Buffers and states are the store's until the call was waited for or cancelled; the arrays
+  // that name them are copied, and the path may be used or freed at once. Calls do not wait for
+  // each other: a get finds what was put before it when that put has finished. A put is made in
+  // steps of 32 MiB: each is one put as far as crashes and rejections go.
+  Result<Pending> SubmitGet(Path& path, size_t first_page, size_t page_count,
+                            const GetBuffers& buffers, std::span<PageState> states,
+                            const IoHints& hints = {}) noexcept;
+  Result<Pending> SubmitPut(Path& path, size_t first_page, size_t page_count,
+                            const PutBuffers& buffers, std::span<PageState> states,
+                            const IoHints& hints = {}) noexcept;
+  // A descriptor that is readable while Poll has something to give. Owned by the store; for
+  // poll(2), not for reading. -1 when there is none.
+  int EventFd() noexcept;
+  // Tickets that have finished since the last call, oldest first; how many. They are still to be
+  // waited for.
+  size_t Poll(std::span<uint64_t> tickets) noexcept;
+  // Waits for a ticket, so long at most (0: not at all), and releases it; the leading pages that
+  // are kOk. kTimedOut: not finished, not released. kInvalidArgument: there is no such ticket.
+  Result<size_t> Wait(uint64_t ticket, uint64_t timeout_us) noexcept;
+  // Gives up pages of a call, counted from its first: what is not done becomes kCancelled. Returns
+  // when their buffers are no longer touched. The ticket stays to be waited for.
+  Status Cancel(uint64_t ticket, size_t first, size_t count) noexcept;
+  // What getting these pages now is predicted to take, from how long gets took lately and what was
+  // submitted before. Of the pages that are stored; no tensor I/O.
+  Result<LoadEstimate> Estimate(Path& path, size_t first_page, size_t page_count) noexcept;
+
   // These pages were used elsewhere (host memory): keep them warm.
   Status Touch(Path& path, size_t first_page, size_t page_count) noexcept;
   // Removes these pages. Durable on return.
@@ -383,6 +453,8 @@ class Store {
   explicit Store(std::unique_ptr<Impl> impl) noexcept;
 
  private:
+  friend class Pending;
+  void Abandon(uint64_t ticket) noexcept;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -4,7 +4,6 @@
 
 #include <sys/uio.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,6 +11,7 @@
 #include "engine/base/keys.h"
 #include "engine/base/slot_ref.h"
 #include "engine/base/status.h"
+#include "engine/io/io_governor.h"
 
 namespace lamina {
 
@@ -64,9 +64,9 @@ class ReadObserver {
 struct IoLimits {
   // Largest request, bytes; a multiple of 4096, 256 KiB to 1 MiB.
   uint32_t request_bytes = 1u << 20;
-  // Requests in flight, at least 1. Read anew before each request, so that a governor can turn it
-  // while the call runs.
-  const std::atomic<uint32_t>* depth = nullptr;  // null: the queue's depth
+  // Requests in flight. Asked anew before each request, so that a governor can turn it while the
+  // call runs.
+  const DepthLimit* depth = nullptr;  // null: the queue's depth
 };
 
 // What a call moved. Added to, never cleared.

@@ -21,7 +21,7 @@ RequestWindow::~RequestWindow() { LAMINA_CHECK(current_ == nullptr && in_flight_
 size_t RequestWindow::depth() const noexcept {
   const size_t own = queue_.depth();
   if (limits_.depth == nullptr) return own;
-  return std::clamp<size_t>(limits_.depth->load(std::memory_order_relaxed), 1, own);
+  return std::clamp<size_t>(limits_.depth->depth(), 1, own);
 }
 
 // Whether the page lies behind the last one of the current request, close enough, and fits in it

@@ -117,10 +117,23 @@ int OpenWith(const char* function, const char* dir, const char* options, lamina_
   return Report(opened.status(), error);
 }
 
-int NotSupported(const char* function, char** error) {
-  return Report(Status::NotSupported(std::string(function) + " is not implemented in version " +
-                                     lamina::Version()),
-                error);
+Status CheckSubmission(const char* function, const lamina_store* store, const lamina_path* path,
+                       const uint8_t* states, uint64_t* ticket) {
+  if (ticket == nullptr) return MissingArgument(function, "ticket");
+  *ticket = 0;
+  if (Status s = CheckHandles(function, store, path); !s.ok()) return s;
+  if (states == nullptr) return MissingArgument(function, "states");
+  return Status::Ok();
+}
+
+lamina::IoHints HintsOf(const lamina_io_hints* hints) {
+  if (hints == nullptr) return {};
+  return {hints->priority, hints->backward != 0, hints->deadline_us};
+}
+
+int ReportTicket(Result<lamina::Pending> pending, uint64_t* ticket, char** error) {
+  if (pending.ok()) *ticket = pending->Detach();
+  return Report(pending.status(), error);
 }
 
 }  // namespace
@@ -212,31 +225,64 @@ int lamina_get(lamina_store* store, lamina_path* path, size_t first_page, size_t
       leading, error);
 }
 
-int lamina_submit_get(lamina_store*, lamina_path*, size_t, size_t, void* const*, const size_t*,
-                      size_t, uint8_t*, const lamina_io_hints*, uint64_t*, char** error) {
-  return NotSupported("lamina_submit_get", error);
-}
-
-int lamina_submit_put(lamina_store*, lamina_path*, size_t, size_t, const void* const*,
-                      const size_t*, size_t, uint8_t*, const lamina_io_hints*, uint64_t*,
+int lamina_submit_get(lamina_store* store, lamina_path* path, size_t first_page, size_t page_count,
+                      void* const* buffers, const size_t* sizes, size_t buffers_per_page,
+                      uint8_t* states, const lamina_io_hints* hints, uint64_t* ticket,
                       char** error) {
-  return NotSupported("lamina_submit_put", error);
+  const char* function = "lamina_submit_get";
+  if (Status s = CheckSubmission(function, store, path, states, ticket); !s.ok())
+    return Report(s, error);
+  auto spans =
+      BuffersOf<lamina::GetBuffers>(function, buffers, sizes, page_count, buffers_per_page);
+  if (!spans.ok()) return Report(spans.status(), error);
+  return ReportTicket(store->store->SubmitGet(*path->path, first_page, page_count, *spans,
+                                              StatesOf(states, page_count), HintsOf(hints)),
+                      ticket, error);
 }
 
-int lamina_event_fd(lamina_store*) { return -1; }
+int lamina_submit_put(lamina_store* store, lamina_path* path, size_t first_page, size_t page_count,
+                      const void* const* buffers, const size_t* sizes, size_t buffers_per_page,
+                      uint8_t* states, const lamina_io_hints* hints, uint64_t* ticket,
+                      char** error) {
+  const char* function = "lamina_submit_put";
+  if (Status s = CheckSubmission(function, store, path, states, ticket); !s.ok())
+    return Report(s, error);
+  auto spans =
+      BuffersOf<lamina::PutBuffers>(function, buffers, sizes, page_count, buffers_per_page);
+  if (!spans.ok()) return Report(spans.status(), error);
+  return ReportTicket(store->store->SubmitPut(*path->path, first_page, page_count, *spans,
+                                              StatesOf(states, page_count), HintsOf(hints)),
+                      ticket, error);
+}
 
-size_t lamina_poll(lamina_store*, uint64_t*, size_t) { return 0; }
+int lamina_event_fd(lamina_store* store) { return store == nullptr ? -1 : store->store->EventFd(); }
 
-int lamina_cancel(lamina_store*, uint64_t, size_t, size_t) { return LAMINA_NOT_SUPPORTED; }
+size_t lamina_poll(lamina_store* store, uint64_t* tickets, size_t capacity) {
+  if (store == nullptr || tickets == nullptr) return 0;
+  return store->store->Poll({tickets, capacity});
+}
 
-int lamina_wait(lamina_store*, uint64_t, uint64_t, size_t* leading, char** error) {
+int lamina_cancel(lamina_store* store, uint64_t ticket, size_t first_page, size_t page_count) {
+  if (store == nullptr) return LAMINA_INVALID_ARGUMENT;
+  return Report(store->store->Cancel(ticket, first_page, page_count), nullptr);
+}
+
+int lamina_wait(lamina_store* store, uint64_t ticket, uint64_t timeout_us, size_t* leading,
+                char** error) {
   if (leading != nullptr) *leading = 0;
-  return NotSupported("lamina_wait", error);
+  if (store == nullptr) return Report(MissingArgument("lamina_wait", "store"), error);
+  return ReportLeading(store->store->Wait(ticket, timeout_us), leading, error);
 }
 
-int lamina_estimate(lamina_store*, lamina_path*, size_t, size_t, lamina_load_estimate*,
-                    char** error) {
-  return NotSupported("lamina_estimate", error);
+int lamina_estimate(lamina_store* store, lamina_path* path, size_t first_page, size_t page_count,
+                    lamina_load_estimate* estimate, char** error) {
+  if (Status s = CheckHandles("lamina_estimate", store, path); !s.ok()) return Report(s, error);
+  if (estimate == nullptr) return Report(MissingArgument("lamina_estimate", "estimate"), error);
+  auto made = store->store->Estimate(*path->path, first_page, page_count);
+  if (made.ok()) {
+    *estimate = {made->bytes, made->requests, made->queued_bytes_ahead, made->us_p50, made->us_p95};
+  }
+  return Report(made.status(), error);
 }
 
 size_t lamina_plan_restore(const lamina_load_estimate* estimate, size_t page_count, double a,

@@ -14,6 +14,23 @@ namespace {
 constexpr uint64_t kStepBytes = uint64_t{4} << 20;
 constexpr uint32_t kDefaultSizeRatio = 10;
 
+// A task whose steps count as writers.
+class GovernedTask final : public BackgroundTask {
+ public:
+  GovernedTask(IoGovernor& governor, std::unique_ptr<BackgroundTask> task) noexcept
+      : governor_(governor), task_(std::move(task)) {}
+  Result<Progress> Step() noexcept override {
+    const IoGovernor::Session session(governor_, IoClass::kCompaction);
+    return task_->Step();
+  }
+  void Cancel() noexcept override { task_->Cancel(); }
+  [[nodiscard]] uint32_t rank() const noexcept override { return task_->rank(); }
+
+ private:
+  IoGovernor& governor_;
+  const std::unique_ptr<BackgroundTask> task_;
+};
+
 }  // namespace
 
 // What the options say; where they leave it open, what the manifest has.
@@ -105,21 +122,15 @@ bool Store::Impl::GiveUpReading(TableNumber table, const Status& why) noexcept {
   return true;
 }
 
-Status Store::Impl::InstallJob(const Job& job, const std::vector<TableMeta>& outputs) noexcept {
+Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept {
   {
     std::lock_guard lock(manifest_mutex_);
     ManifestEdit edit;
     const RunId run = manifest_->state().next_run_id;
     StoreCounters::Add(counters_.tables_written, outputs.size());
-    edit.tree = EditFor(job, run, outputs);
+    edit.tree = EditFor(job, run, std::move(outputs));
     edit.next_run_id = run + 1;
-    if (Status status = manifest_->Commit(edit); !status.ok()) {
-      // Where the edit may have reached the disk they stay.
-      const bool unknown = !manifest_->status().ok();
-      for (const TableMeta& table : unknown ? std::vector<TableMeta>() : outputs)
-        (void)tables_->Remove(table.number);
-      return status;
-    }
+    LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
     InstallTree();
     SizeCache();
   }
@@ -208,8 +219,8 @@ std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
   jobs_in_flight_.Add(job);
   const uint64_t writer = ++last_job_;
   CompactionHooks hooks;
-  hooks.install = [this](const Job& done, const std::vector<TableMeta>& outputs) {
-    return InstallJob(done, outputs);
+  hooks.install = [this](const Job& done, std::vector<TableMeta> outputs) {
+    return InstallJob(done, std::move(outputs));
   };
   hooks.release = [this, writer](const Job& over, const MergeJobStats& stats) {
     CountJob(over, stats);
@@ -218,8 +229,9 @@ std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
     jobs_in_flight_.Remove(over);
   };
   MergeJobOptions options = MergeOptions(job, writer);
-  return std::make_unique<CompactionTask>(std::move(job), std::move(options), kStepBytes,
-                                          std::move(hooks));
+  return std::make_unique<GovernedTask>(
+      governor_, std::make_unique<CompactionTask>(std::move(job), std::move(options), kStepBytes,
+                                                  std::move(hooks)));
 }
 
 std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {

@@ -26,6 +26,7 @@ struct StoreCounters {
   Counter misses_checksum{0};  // read twice, wrong twice; the slot was freed
   Counter misses_buffer{0};    // right in memory of our own, wrong in the caller's: buffers overlap
   Counter misses_gone{0};      // overwritten between locating and reading
+  Counter pages_cancelled{0};  // of submitted gets, before they were read
 
   // What was met on the way.
   Counter checksum_failures{0};  // reads whose bytes were not the page's
@@ -41,8 +42,6 @@ struct StoreCounters {
   Counter duplicates_lost{0};  // another put of the same page was faster
   Counter rejected_no_space{0};
   Counter rejected_io_error{0};
-  Counter rejected_latched{0};  // manifest or journal has failed
-  Counter rejected_wear{0};     // beyond write_bytes_per_day
   Counter rejected_stalled{0};  // no memtable room within the bound
   Counter rejected_erased{0};   // the page or its root was being erased
   Counter rejected_policy{0};   // worth less than what would have to go for it
@@ -67,7 +66,6 @@ struct StoreCounters {
   Counter tables_written{0}, table_bytes_written{0};
   Counter slot_table_bytes_written{0};
   Counter orphan_slots_freed{0};
-  Counter scrub_failures{0};  // erase=physical: bytes of freed slots that could not be erased
   Counter pages_moved{0}, bytes_moved{0};  // out of segments that were given up
   Counter segments_retired{0};
   Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},

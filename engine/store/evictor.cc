@@ -34,8 +34,8 @@ RequestShape Evictor::ShapeOf(const PathKeys& path) const noexcept {
 // ---- Requests ----------------------------------------------------------------------------------
 
 size_t Evictor::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
-  if (path.request != nullptr) return 0;
-  path.request = std::make_shared<ShownRequest>();
+  if (path.request == nullptr) path.request = std::make_shared<ShownRequest>();
+  if (path.request->noted.load(std::memory_order_acquire)) return 0;
   return Note(path, first, first + count, path.request);
 }
 
@@ -52,7 +52,11 @@ size_t Evictor::Note(const Path::Impl& path, size_t first, size_t end,
     if (location.found) noted.found.push_back({static_cast<uint32_t>(i), location.entry});
   }
   const std::lock_guard lock(noted_mutex_);
+  ShownRequest* const request = noted.result.get();
+  // A copy of the path may have been faster.
+  if (request != nullptr && request->noted.load(std::memory_order_relaxed)) return 0;
   noted_.push_back(std::move(noted));
+  if (request != nullptr) request->noted.store(true, std::memory_order_release);
   return noted_.size();
 }
 

@@ -40,9 +40,10 @@
 
 namespace lamina {
 
-// What the policy said of a path, shared by the path and the request that was noted for it. Written
-// when the request is shown, before `shown`.
+// What the policy said of a path, shared by the path, the copies that asynchronous calls have of
+// it, and the request that was noted for it. Written when the request is shown, before `shown`.
 struct ShownRequest {
+  std::atomic<bool> noted{false};  // by the first call on any of them
   std::atomic<bool> shown{false};
   std::vector<Heat> heats;  // by page
   std::vector<bool> seen;   // whether the page was seen before, here or by a record

@@ -1,5 +1,7 @@
 // Get: locate, read into the caller's buffers, verify; what does not verify is a miss.
 #include <algorithm>
+#include <chrono>
+#include <numeric>
 #include <utility>
 
 #include "engine/store/store_impl.h"
@@ -12,28 +14,41 @@ namespace lamina {
 class GetOperation {
  public:
   GetOperation(Store::Impl& store, Path::Impl& path, size_t first, size_t count,
-               const GetBuffers& buffers, std::span<PageState> states) noexcept
+               const GetBuffers& buffers, std::span<PageState> states,
+               const Store::Impl::AsyncGet& async) noexcept
       : store_(store),
         path_(path),
         first_(first),
         count_(count),
         buffers_(buffers),
-        states_(states) {}
+        states_(states),
+        async_(async),
+        session_(store.governor_, async.io_class) {}
 
-  Result<size_t> Run() noexcept {
+  size_t Run() noexcept {
+    const auto began = std::chrono::steady_clock::now();
     std::fill(states_.begin(), states_.end(), PageState::kPending);
     MakeFragments();
+    const uint64_t bytes = std::accumulate(sizes_.begin(), sizes_.end(), uint64_t{0});
+    const LoadModel::Running running(store_.load_model_, bytes);
     std::vector<size_t> wanted(count_);
     for (size_t i = 0; i < count_; ++i) wanted[i] = i;
     failures_.assign(count_, 0);
     // A page has as many candidates as unclean shutdowns left it: few. The bound ends what a device
     // that lies in new ways every time would go on with.
-    for (int round = 0; !wanted.empty() && round < kMaxRounds; ++round) wanted = Round(wanted);
+    for (int round = 0; !wanted.empty() && round < kMaxRounds; ++round) {
+      wanted = Round(wanted);
+      ++rounds_;
+    }
     for (const size_t i : wanted) Miss(i, store_.counters_.misses_checksum);
-    if (freed_) (void)store_.ScrubFreed();
     size_t leading = 0;
     while (leading < count_ && states_[leading] == PageState::kOk) ++leading;
     Count();
+    // One that missed pages or read twice says nothing of the next.
+    if (rounds_ == 1 && leading == count_) {
+      const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - began;
+      store_.load_model_.Observe({bytes, requests_, running.ahead()}, us.count());
+    }
     return leading;
   }
 
@@ -53,7 +68,6 @@ class GetOperation {
   std::vector<size_t> Round(const std::vector<size_t>& wanted) noexcept {
     store_.Locate(path_, first_, count_, false);
     store_.NoteUse(path_, first_, count_);
-    std::vector<PageRead> reads;
     std::vector<size_t> read_pages;
     for (const size_t i : wanted) {
       const Location& location = path_.locations[first_ + i];
@@ -63,25 +77,23 @@ class GetOperation {
       } else if (location.entry.length != sizes_[i]) {
         Miss(i, store_.counters_.misses_wrong_size);
       } else {
-        PageRead& read = reads.emplace_back();
-        read.slot = location.entry.slot;
-        read.fingerprint = path_.fingerprints[first_ + i];
-        read.checksum = location.entry.checksum;
-        read.length = location.entry.length;
-        read.fragments =
-            std::span(fragments_).subspan(i * buffers_.buffers_per_page, buffers_.buffers_per_page);
         read_pages.push_back(i);
       }
     }
-    if (reads.empty()) return {};
+    if (read_pages.empty()) return {};
+    if (async_.backward) TurnAround(&read_pages);
+    std::vector<PageRead> reads = ReadsOf(read_pages);
     auto queue = store_.queues_->Acquire();
     if (!queue.ok()) {
       for (const size_t i : read_pages) Miss(i, store_.counters_.misses_io_error);
       return {};
     }
     IoTally tally;
-    store_.log_->ReadPages(**queue, reads, store_.Limits(), nullptr, &tally);
+    Observer observer(*this, read_pages, reads);
+    store_.log_->ReadPages(**queue, reads, {store_.options_.request_bytes, &session_},
+                           async_.watch == nullptr ? nullptr : &observer, &tally);
     store_.CountTally(tally, false);
+    requests_ += tally.requests;
     std::vector<size_t> again;
     for (size_t k = 0; k < reads.size(); ++k) {
       if (!Settle(read_pages[k], reads[k])) again.push_back(read_pages[k]);
@@ -89,12 +101,68 @@ class GetOperation {
     return again;
   }
 
+  [[nodiscard]] std::vector<PageRead> ReadsOf(std::span<const size_t> pages) const noexcept {
+    std::vector<PageRead> reads(pages.size());
+    for (size_t k = 0; k < pages.size(); ++k) {
+      const size_t i = pages[k];
+      const Entry& entry = path_.locations[first_ + i].entry;
+      reads[k].slot = entry.slot;
+      reads[k].fingerprint = path_.fingerprints[first_ + i];
+      reads[k].checksum = entry.checksum;
+      reads[k].length = entry.length;
+      reads[k].fragments =
+          std::span(fragments_).subspan(i * buffers_.buffers_per_page, buffers_.buffers_per_page);
+    }
+    return reads;
+  }
+
+  // The last pages first, but in groups that go into one request, which are read as they lie.
+  void TurnAround(std::vector<size_t>* pages) const noexcept {
+    std::vector<size_t> turned;
+    turned.reserve(pages->size());
+    for (size_t end = pages->size(); end > 0;) {
+      size_t begin = end - 1;
+      uint64_t bytes = SlotBytesFor(sizes_[(*pages)[begin]]);
+      while (begin > 0) {
+        bytes += SlotBytesFor(sizes_[(*pages)[begin - 1]]);
+        if (bytes > store_.options_.request_bytes) break;
+        --begin;
+      }
+      turned.insert(turned.end(), pages->begin() + static_cast<ptrdiff_t>(begin),
+                    pages->begin() + static_cast<ptrdiff_t>(end));
+      end = begin;
+    }
+    *pages = std::move(turned);
+  }
+
+  // Tells the ticket of an asynchronous call how far its pages are.
+  class Observer final : public ReadObserver {
+   public:
+    Observer(GetOperation& get, std::span<const size_t> pages,
+             std::span<const PageRead> reads) noexcept
+        : get_(get), pages_(pages), reads_(reads) {}
+    bool Wanted(size_t k) noexcept override { return get_.async_.watch->Begin(pages_[k]); }
+    void Done(size_t k) noexcept override {
+      // Those that are right are so for good, and whoever polls may go on with them.
+      if (reads_[k].outcome == ReadOutcome::kOk) {
+        get_.Decide(pages_[k], PageState::kOk);
+      } else {
+        get_.async_.watch->End(pages_[k]);
+      }
+    }
+
+   private:
+    GetOperation& get_;
+    const std::span<const size_t> pages_;
+    const std::span<const PageRead> reads_;
+  };
+
   // Whether the page's outcome is final.
   bool Settle(size_t i, const PageRead& read) noexcept {
     StoreCounters& counters = store_.counters_;
     switch (read.outcome) {
       case ReadOutcome::kOk:
-        states_[i] = PageState::kOk;
+        Decide(i, PageState::kOk);
         if (failures_[i] % 2 == 1) StoreCounters::Add(counters.reread_successes, 1);
         return true;
       case ReadOutcome::kMismatch:
@@ -115,9 +183,12 @@ class GetOperation {
       case ReadOutcome::kIoError:
         Miss(i, counters.misses_io_error);
         return true;
+      case ReadOutcome::kCancelled:
+        StoreCounters::Add(counters.pages_cancelled, 1);
+        Decide(i, PageState::kCancelled);
+        return true;
       case ReadOutcome::kWrongSize:
       case ReadOutcome::kPending:
-      case ReadOutcome::kCancelled:
         break;
     }
     Miss(i, counters.misses_wrong_size);
@@ -134,13 +205,14 @@ class GetOperation {
     read.fragments = std::span(&whole, 1);
     read.outcome = ReadOutcome::kPending;
     IoTally tally;
-    store_.log_->ReadPages(**queue, std::span(&read, 1), store_.Limits(), nullptr, &tally);
+    store_.log_->ReadPages(**queue, std::span(&read, 1), {store_.options_.request_bytes}, nullptr,
+                           &tally);
     store_.CountTally(tally, false);
     return read.outcome == ReadOutcome::kMismatch;
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {
-    freed_ |= store_.log_->Free(read.slot, read.tag());
+    store_.log_->Free(read.slot, read.tag());
     store_.dirty_.store(true, std::memory_order_release);
     path_.locations[first_ + i].found = false;
   }
@@ -169,8 +241,13 @@ class GetOperation {
   SlotRef last_slot(size_t i) const noexcept { return path_.locations[first_ + i - 1].entry.slot; }
 
   void Miss(size_t i, StoreCounters::Counter& reason) noexcept {
-    states_[i] = PageState::kMiss;
+    Decide(i, PageState::kMiss);
     StoreCounters::Add(reason, 1);
+  }
+  void Decide(size_t i, PageState state) noexcept {
+    if (states_[i] != PageState::kPending) return;
+    states_[i] = state;
+    if (async_.watch != nullptr) async_.watch->Decided(i, state);
   }
 
   void Count() noexcept {
@@ -195,10 +272,13 @@ class GetOperation {
   const size_t count_;
   const GetBuffers& buffers_;
   const std::span<PageState> states_;
+  const Store::Impl::AsyncGet async_;
+  const IoGovernor::Session session_;
   std::vector<iovec> fragments_;
   std::vector<size_t> sizes_;  // of each page
-  bool freed_ = false;         // a slot, which may have to be scrubbed
   std::vector<int> failures_;  // wrong reads of each page; every second one frees a slot
+  int rounds_ = 0;
+  uint64_t requests_ = 0;  // to the device
 };
 
 Result<size_t> Store::Impl::Get(Path::Impl& path, size_t first, size_t count,
@@ -207,18 +287,20 @@ Result<size_t> Store::Impl::Get(Path::Impl& path, size_t first, size_t count,
   LAMINA_RETURN_IF_ERROR(call.status());
   LAMINA_RETURN_IF_ERROR(CheckRange("get", path, first, count, states.size()));
   LAMINA_RETURN_IF_ERROR(
-      CheckBuffers("get", count, buffers.buffers.size(), buffers.sizes, buffers.buffers_per_page));
-  for (size_t i = 0; i < buffers.buffers.size(); ++i) {
-    if (buffers.buffers[i] == nullptr)
-      return Status::InvalidArgument("get: buffers[" + std::to_string(i) + "] is NULL");
-  }
-  path.CatchUpWithRoot();
+      CheckBuffers("get", count, buffers.buffers, buffers.sizes, buffers.buffers_per_page));
   std::vector<PageState> own_states;
   if (states.empty()) {
     own_states.resize(count);
     states = own_states;
   }
-  auto leading = GetOperation(*this, path, first, count, buffers, states).Run();
+  return RunGet(path, first, count, buffers, states, {});
+}
+
+// Arguments are right, and a call or a ticket keeps the store open.
+size_t Store::Impl::RunGet(Path::Impl& path, size_t first, size_t count, const GetBuffers& buffers,
+                           std::span<PageState> states, const AsyncGet& async) noexcept {
+  path.CatchUpWithRoot();
+  const size_t leading = GetOperation(*this, path, first, count, buffers, states, async).Run();
   NoteSlotsChanged();
   return leading;
 }

@@ -17,7 +17,7 @@ constexpr uint64_t kMemoryShare = 32;
 constexpr size_t kMaxBatchPages = 1024;
 
 // Moves have time: a few requests in flight leave the device to those who wait for it.
-const std::atomic<uint32_t> kDepth{4};
+const FixedDepth kDepth(4);
 
 size_t RoundUp(size_t bytes) noexcept { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
@@ -267,7 +267,8 @@ Status PageMover::WriteBatch() noexcept {
   Status status = queue.status();
   if (status.ok()) {
     IoTally tally;
-    status = store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &kDepth},
+    const IoGovernor::Session session(store_.governor_, IoClass::kReclaim);
+    status = store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &session},
                                      /*sync=*/true, &tally);
     store_.CountTally(tally, true);
   }
@@ -399,7 +400,7 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
     // The link to the page that followed it goes along where that one moves, too.
     if (i + 1 < batch_.size() && ChildOf(heat[1]) == batch_[i + 1].entry.slot)
       heat[1] = ChildWord(batch_[i + 1].to);
-    store_.log_->Publish(page.to, page.tag(), page.root, position, /*synced=*/true);
+    store_.log_->Publish(page.to, page.tag(), page.root, position);
     store_.log_->StoreHeat(page.to, page.tag(), heat);
     store_.log_->Free(page.entry.slot, page.tag());
     bytes += page.entry.length;
@@ -409,7 +410,6 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
   StoreCounters::Add(store_.counters_.pages_moved, end - begin);
   StoreCounters::Add(store_.counters_.bytes_moved, bytes);
   store_.bytes_since_checkpoint_.fetch_add(bytes, std::memory_order_relaxed);
-  store_.write_allowance_.Charge(bytes);
 }
 
 }  // namespace lamina

@@ -231,6 +231,8 @@ constexpr Field kFields[] = {
     Flag<&O::require_io_uring>("require_io_uring"),
     Number<&O::io_depth, 1, 1024>("io_depth"),
     Number<&O::io_threads, 1, 256>("io_threads"),
+    Number<&O::submit_threads, 1, 64>("submit_threads"),
+    Flag<&O::io_governor>("io_governor"),
     Number<&O::request_bytes, 256 * kKiB, kMiB>("request_bytes"),
     Number<&O::memtable_bytes, 64 * kKiB, kGiB>("memtable_bytes"),
     Number<&O::table_bytes, 64 * kKiB, 4 * kGiB>("table_bytes"),

@@ -30,6 +30,7 @@ constexpr NamedCounter kPageCounters[] = {
     {"misses_io_error", &StoreCounters::misses_io_error},
     {"misses_checksum", &StoreCounters::misses_checksum},
     {"misses_buffer", &StoreCounters::misses_buffer},
+    {"cancelled", &StoreCounters::pages_cancelled},
     {"overtaken_reads", &StoreCounters::misses_gone},
     {"checksum_failures", &StoreCounters::checksum_failures},
     {"reread_successes", &StoreCounters::reread_successes},
@@ -39,8 +40,6 @@ constexpr NamedCounter kPageCounters[] = {
     {"duplicates_lost", &StoreCounters::duplicates_lost},
     {"rejected_no_space", &StoreCounters::rejected_no_space},
     {"rejected_io_error", &StoreCounters::rejected_io_error},
-    {"rejected_latched", &StoreCounters::rejected_latched},
-    {"rejected_wear", &StoreCounters::rejected_wear},
     {"rejected_stalled", &StoreCounters::rejected_stalled},
     {"rejected_erased", &StoreCounters::rejected_erased},
     {"rejected_policy", &StoreCounters::rejected_policy},
@@ -53,7 +52,6 @@ constexpr NamedCounter kUpkeepCounters[] = {
     {"table_bytes_written", &StoreCounters::table_bytes_written},
     {"slot_table_bytes_written", &StoreCounters::slot_table_bytes_written},
     {"orphan_slots_freed", &StoreCounters::orphan_slots_freed},
-    {"scrub_failures", &StoreCounters::scrub_failures},
     {"pages_moved", &StoreCounters::pages_moved},
     {"bytes_moved", &StoreCounters::bytes_moved},
     {"segments_retired", &StoreCounters::segments_retired},
@@ -171,7 +169,35 @@ void WriteLog(JsonWriter& json, const TensorLog& log) {
   json.End().End();
 }
 
+void WriteGovernor(JsonWriter& json, const IoGovernor& governor) {
+  json.Key("governor").BeginObject();
+  for (size_t i = 0; i < kIoClasses; ++i) {
+    const auto io_class = static_cast<IoClass>(i);
+    json.Key(IoClassName(io_class))
+        .BeginObject()
+        .Field("active", governor.active(io_class))
+        .Field("asked", governor.asked(io_class))
+        .Field("held_back", governor.held_back(io_class))
+        .End();
+  }
+  json.End();
+}
+
 }  // namespace
+
+void Store::Impl::WriteSubmitted(JsonWriter& json) noexcept {
+  const TicketQueue::Load load = tickets_.load();
+  const LoadModel::Error error = load_model_.error();
+  json.Key("submitted").BeginObject();
+  json.Field("queued", load.queued)
+      .Field("running", load.running)
+      .Field("not_released", load.finished)
+      .Field("queued_get_bytes", load.get_bytes)
+      .Field("estimates_checked", error.observed)
+      .Field("estimate_error_p50", error.p50)
+      .Field("estimate_error_p95", error.p95)
+      .End();
+}
 
 std::string Store::Impl::StatsJson() noexcept {
   const Call call(*this);
@@ -188,6 +214,8 @@ std::string Store::Impl::StatsJson() noexcept {
       .Field("bounced_bytes", Value(counters_.bounced_bytes))
       .Field("huge_pages", bounce_->stats().huge);
   json.End();
+  WriteGovernor(json, governor_);
+  WriteSubmitted(json);
   WriteCounters(json, "calls", kCallCounters, counters_);
   WriteCounters(json, "pages", kPageCounters, counters_);
   WriteCounters(json, "upkeep", kUpkeepCounters, counters_);
@@ -238,9 +266,6 @@ std::string Store::Impl::StatsJson() noexcept {
       .Field("eviction", evictor_->memory_bytes())
       .End();
   WriteRoots(json);
-  json.Key("ballast").BeginObject();
-  json.Field("held", ballast_->held()).Field("uses", ballast_->uses()).End();
-  json.Field("latched", LatchStatus().message());
   json.Field("replayed_pages", replayed_pages_);
   json.Key("open_us").BeginObject();
   for (const Phase& phase : open_phases_) json.Field(phase.name, phase.us);

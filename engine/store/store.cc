@@ -52,18 +52,19 @@ Status Store::Impl::CheckRange(const char* call, const Path::Impl& path, size_t 
   return Status::Ok();
 }
 
-Status Store::Impl::CheckBuffers(const char* call, size_t count, size_t buffers,
+Status Store::Impl::CheckBuffers(const char* call, size_t count,
+                                 std::span<const void* const> buffers,
                                  std::span<const size_t> sizes,
                                  size_t buffers_per_page) const noexcept {
   size_t expected = 0;
   if (buffers_per_page == 0)
     return Status::InvalidArgument(At(call, "buffers_per_page is 0, expected at least 1"));
-  if (__builtin_mul_overflow(count, buffers_per_page, &expected) || buffers != expected ||
+  if (__builtin_mul_overflow(count, buffers_per_page, &expected) || buffers.size() != expected ||
       sizes.size() != expected) {
     return Status::InvalidArgument(
         At(call, "expected page_count * buffers_per_page buffers and sizes (") +
         std::to_string(count) + " * " + std::to_string(buffers_per_page) + "), found " +
-        std::to_string(buffers) + " and " + std::to_string(sizes.size()));
+        std::to_string(buffers.size()) + " and " + std::to_string(sizes.size()));
   }
   for (size_t page = 0; page < count; ++page) {
     size_t page_bytes = 0;
@@ -74,6 +75,8 @@ Status Store::Impl::CheckBuffers(const char* call, size_t count, size_t buffers,
                                        "; a fragment has at least 1 byte and a page at most 1 GiB");
       }
       page_bytes += sizes[i];
+      if (buffers[i] == nullptr)
+        return Status::InvalidArgument(At(call, "buffers[") + std::to_string(i) + "] is NULL");
     }
   }
   return Status::Ok();
@@ -106,18 +109,6 @@ void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop
     if (after % 2 != 0) move_generation_.wait(after);
   }
 }
-
-Status Store::Impl::LatchStatus() const noexcept {
-  Status why = manifest_->status();
-  if (why.ok()) why = journal_->status();
-  if (why.ok()) return why;
-  return {why.code(), directory_ +
-                          ": nothing is stored any more until the store is opened again, "
-                          "since its metadata could not be written: " +
-                          std::string(why.message())};
-}
-
-IoLimits Store::Impl::Limits() const noexcept { return {options_.request_bytes, nullptr}; }
 
 void Store::Impl::CountTally(const IoTally& tally, bool write) noexcept {
   StoreCounters::Add(write ? counters_.write_requests : counters_.read_requests, tally.requests);

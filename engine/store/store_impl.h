@@ -40,21 +40,23 @@
 #include "compaction/scheduler.h"
 #include "engine/base/buffer.h"
 #include "engine/index/block_cache.h"
-#include "engine/io/ballast.h"
 #include "engine/io/file_system.h"
+#include "engine/io/io_governor.h"
 #include "engine/io/queue_pool.h"
 #include "engine/lamina.h"
 #include "engine/store/collect.h"
 #include "engine/store/counters.h"
 #include "engine/store/evictor.h"
 #include "engine/store/filter_budget.h"
+#include "engine/store/load_model.h"
 #include "engine/store/manifest.h"
 #include "engine/store/path.h"
 #include "engine/store/read_tries.h"
 #include "engine/store/root_table.h"
 #include "engine/store/space_budget.h"
+#include "engine/store/ticket.h"
+#include "engine/store/ticket_queue.h"
 #include "engine/store/view.h"
-#include "engine/store/write_allowance.h"
 #include "tensorlog/journal_reader.h"
 #include "tensorlog/journal_writer.h"
 #include "tensorlog/tensor_log.h"
@@ -88,8 +90,6 @@ struct StoreEnvironment {
   uint64_t capacity_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
-  // How long after background work has failed it is tried again.
-  std::chrono::milliseconds retry_after{1000};
 };
 
 class Store::Impl final : private SegmentSource {
@@ -111,6 +111,18 @@ class Store::Impl final : private SegmentSource {
                      std::span<PageState> states) noexcept;
   Result<size_t> Get(Path::Impl& path, size_t first, size_t count, const GetBuffers& buffers,
                      std::span<PageState> states) noexcept;
+  Result<uint64_t> SubmitGet(Path::Impl& path, size_t first, size_t count,
+                             const GetBuffers& buffers, std::span<PageState> states,
+                             const IoHints& hints) noexcept;
+  Result<uint64_t> SubmitPut(Path::Impl& path, size_t first, size_t count,
+                             const PutBuffers& buffers, std::span<PageState> states,
+                             const IoHints& hints) noexcept;
+  int EventFd() noexcept;
+  size_t PollTickets(std::span<uint64_t> tickets) noexcept;
+  Result<size_t> WaitTicket(uint64_t ticket, uint64_t timeout_us) noexcept;
+  Status CancelTicket(uint64_t ticket, size_t first, size_t count) noexcept;
+  void AbandonTicket(uint64_t ticket) noexcept;
+  Result<LoadEstimate> Estimate(Path::Impl& path, size_t first, size_t count) noexcept;
   Status Touch(Path::Impl& path, size_t first, size_t count) noexcept;
   Status Erase(Path::Impl& path, size_t first, size_t count) noexcept;
   Status EraseRoot(std::string_view root) noexcept;
@@ -212,17 +224,35 @@ class Store::Impl final : private SegmentSource {
   // ---- store.cc
   Status CheckRange(const char* call, const Path::Impl& path, size_t first, size_t count,
                     std::optional<size_t> states) const noexcept;
-  Status CheckBuffers(const char* call, size_t count, size_t buffers, std::span<const size_t> sizes,
-                      size_t buffers_per_page) const noexcept;
+  Status CheckBuffers(const char* call, size_t count, std::span<const void* const> buffers,
+                      std::span<const size_t> sizes, size_t buffers_per_page) const noexcept;
   void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
-  [[nodiscard]] IoLimits Limits() const noexcept;
   void NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   void NoteMore(size_t noted) noexcept;
   void CountTally(const IoTally& tally, bool write) noexcept;
-  // Ok, or why nothing is stored any more until the store is opened again. Cheap.
-  [[nodiscard]] Status LatchStatus() const noexcept;
+
+  // ---- submit.cc
+  Result<uint64_t> Submit(AsyncCall::Kind kind, Path::Impl& path, size_t first, size_t count,
+                          std::vector<void*> buffers, std::span<const size_t> sizes,
+                          size_t buffers_per_page, std::span<PageState> states,
+                          const IoHints& hints) noexcept;
+  void ServeTicket(Ticket& ticket) noexcept;
+  void ServeGet(Ticket& ticket) noexcept;
+  void ServePut(Ticket& ticket) noexcept;
+
+  // ---- get.cc
+  // What an asynchronous get wants beyond a get.
+  struct AsyncGet {
+    CallWatch* watch = nullptr;
+    bool backward = false;
+    IoClass io_class = IoClass::kDemandGet;
+  };
+  size_t RunGet(Path::Impl& path, size_t first, size_t count, const GetBuffers& buffers,
+                std::span<PageState> states, const AsyncGet& async) noexcept;
 
   // ---- put.cc
+  size_t RunPut(Path::Impl& path, size_t first, size_t count, const PutBuffers& buffers,
+                std::span<PageState> states) noexcept;
   void NotePutDone(uint64_t ticket) noexcept;
   void NotePublished(RootState& root, uint64_t pages, uint64_t bytes) noexcept;
   void NoteRejection(const Status& why) noexcept;
@@ -274,9 +304,6 @@ class Store::Impl final : private SegmentSource {
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
-  // With erase=physical, whoever has freed slots does this before the call returns:
-  // TensorLog::Scrub. Failures are noted and counted, too.
-  Status ScrubFreed() noexcept;
 
   // ---- checkpoint.cc
   struct CheckpointPlan;
@@ -285,10 +312,8 @@ class Store::Impl final : private SegmentSource {
   Status PrepareCheckpoint(CheckpointPlan* plan) noexcept;
   Status SavePolicy(CheckpointPlan* plan) noexcept;
   Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
-  Status TryCheckpoint(bool closing) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
   [[nodiscard]] uint64_t JournalSinceCheckpoint() const noexcept;
-  Status MakeFirstCheckpoint() noexcept;
   // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level
   // 0 has too many runs.
   Status MakeMemtableRoom() noexcept;
@@ -321,6 +346,7 @@ class Store::Impl final : private SegmentSource {
   // ---- stats.cc
   void WriteRoots(JsonWriter& json) noexcept;
   void WriteSpace(JsonWriter& json) noexcept;
+  void WriteSubmitted(JsonWriter& json) noexcept;
 
   // ---- compact.cc
   [[nodiscard]] Shape TargetShape() const noexcept;
@@ -331,7 +357,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
   std::unique_ptr<BackgroundTask> Claim(Job job) noexcept;
   MergeJobOptions MergeOptions(const Job& job, uint64_t writer) noexcept;
-  Status InstallJob(const Job& job, const std::vector<TableMeta>& outputs) noexcept;
+  Status InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept;
   void CountJob(const Job& job, const MergeJobStats& stats) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
@@ -355,7 +381,6 @@ class Store::Impl final : private SegmentSource {
   uint64_t instance_ = 0;  // tells paths of this open store from others'
   std::unique_ptr<FileSystem> fs_;
   std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<Ballast> ballast_;
   Creation creation_;
   StoreId store_id_;
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
@@ -383,9 +408,10 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<TensorLog> log_;
   std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;
+  IoGovernor governor_;
+  LoadModel load_model_;
   SpaceBudget budget_;
   std::unique_ptr<Evictor> evictor_;
-  WriteAllowance write_allowance_;
 
   std::mutex retire_mutex_;
   std::mutex erase_mutex_;
@@ -422,8 +448,6 @@ class Store::Impl final : private SegmentSource {
   std::atomic<bool> flush_wanted_{false};
   std::atomic<bool> reclaim_wanted_{false};
   std::atomic<bool> dirty_{false};  // something to checkpoint
-  // durability=batch: what earlier processes left is not known to be durable until a checkpoint.
-  std::atomic<bool> checkpoint_owed_{false};
   std::atomic<uint64_t> bytes_since_checkpoint_{0};
   std::atomic<uint64_t> checkpoint_sequence_{0};  // of the journal, where the last one stands
   std::atomic<uint64_t> bytes_since_policy_saved_{0};
@@ -447,6 +471,8 @@ class Store::Impl final : private SegmentSource {
 
   std::atomic<uint32_t> calls_{0};  // in progress; waited on by the destructor
   std::atomic<bool> closing_{false};
+
+  TicketQueue tickets_;  // closed before anything that its threads use goes
 
   // Makes a checkpoint when checkpoint_seconds have passed with changes.
   std::thread timer_;

@@ -107,7 +107,7 @@ class Embedding:
     if not library_dir.startswith(str(self.work)):
       library_dir = f'{self.work}/root{library_dir}'
     shared = [f'-L{library_dir}', f'-Wl,-rpath,{library_dir}', '-llamina']
-    expected = f'lamina {self.version}\npages 2\nstored 2\nfound 2\nrestored 2\n'
+    expected = f'lamina {self.version}\npages 2\nstored 2\nfound 2\nrestored 2\nsubmitted 2\n'
     for name, libs in (('static', self.pkg_config(directory, '--libs')), ('shared', shared)):
       program = self.work / f'consumer-{name}'
       self.run(*CC, *C_FLAGS, *include, consumer, '-o', program, *libs)

@@ -1,7 +1,6 @@
 // Many threads on one store. Run under ThreadSanitizer in CI.
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <random>
 #include <thread>
 
 #include "engine/store/store_impl.h"

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
-#include <random>
 
 #include "compaction/picker.h"
 #include "compaction/simulate.h"
@@ -296,6 +295,7 @@ double MeanReads(SmallTree& small, bool present, std::mt19937& random) {
     const size_t page = random() % 64;
     // As if the eviction policy had been shown it: it would look for the pages before as well.
     path.path->impl()->request = std::make_shared<ShownRequest>();
+    path.path->impl()->request->noted = true;
     REQUIRE(CountOk(ProbePages(small.store(), path, page, 1)) == (present ? 1 : 0));
   }
   return static_cast<double>(reads() - before) / kLookups;

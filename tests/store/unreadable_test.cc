@@ -36,8 +36,7 @@ size_t Found(QuietStore& store) {
   return CountOk(ProbePages(store.store(), path, 0, kFlushes * kPerFlush));
 }
 
-TEST_CASE("an unreadable sector is given up after some tries and costs the pages of its block",
-          "[simulated]") {
+TEST_CASE("an unreadable sector is given up after some tries and costs the pages of its block") {
   QuietStore store("size_ratio=4");
   const std::vector<TableMeta> tables = FlushedTables(store);
   REQUIRE(tables[1].data_blocks >= 3);
@@ -63,7 +62,7 @@ TEST_CASE("an unreadable sector is given up after some tries and costs the pages
   REQUIRE(Found(store) == kFlushes * kPerFlush);
 }
 
-TEST_CASE("a table whose footer cannot be read is given up as a whole", "[simulated]") {
+TEST_CASE("a table whose footer cannot be read is given up as a whole") {
   QuietStore store("size_ratio=4");
   const std::vector<TableMeta> tables = FlushedTables(store);
   const std::string path = TablePath("/store", tables[2].number);
@@ -75,8 +74,7 @@ TEST_CASE("a table whose footer cannot be read is given up as a whole", "[simula
   REQUIRE(Found(store) == (kFlushes - 1) * kPerFlush);
 }
 
-TEST_CASE("a device that reads nothing for a while costs no page, however often it is tried",
-          "[simulated]") {
+TEST_CASE("a device that reads nothing for a while costs no page, however often it is tried") {
   QuietStore store("size_ratio=4");
   FlushedTables(store);
   SimulatedFaults faults;

@@ -158,6 +158,13 @@ TEST_CASE("a large page is not padded to its slot") {
   CHECK(t.tally.device_bytes <= 2 * (1000000 + 4096));
 }
 
+namespace {
+struct ChangingDepth final : DepthLimit {
+  uint32_t value = 2;
+  [[nodiscard]] uint32_t depth() const noexcept override { return value; }
+};
+}  // namespace
+
 TEST_CASE("requests are as large and as many as the limits say, also when they change") {
   TestLog t(4, 256 << 20);
   auto queue = Watch(t);
@@ -171,17 +178,17 @@ TEST_CASE("requests are as large and as many as the limits say, also when they c
       writes.push_back(pages[writes.size()].Write(run.slot(i)));
     }
   }
-  std::atomic<uint32_t> depth{2};
+  ChangingDepth depth;
   const IoLimits limits{.request_bytes = 256 << 10, .depth = &depth};
   IoTally tally;
   REQUIRE(t.log->WritePages(*queue, writes, limits, false, &tally).ok());
   CHECK(tally.requests == 32);
   CHECK(queue->max_bytes == 256 << 10);
   CHECK(queue->max_pending == 2);
-  depth = 3;
+  depth.value = 3;
   REQUIRE(t.log->WritePages(*queue, writes, limits, false, &tally).ok());
   CHECK(queue->max_pending == 3);
-  depth = 0;
+  depth.value = 0;
   REQUIRE(t.log->WritePages(*queue, writes, limits, false, &tally).ok());
 }
 

@@ -1,0 +1,266 @@
+#include "engine/store/ticket_queue.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace lamina {
+namespace {
+
+Status NoTicket(const char* call, uint64_t number) noexcept {
+  return Status::InvalidArgument(std::string(call) + ": there is no ticket " +
+                                 std::to_string(number) + "; it may have been released by a wait");
+}
+
+}  // namespace
+
+TicketQueue::TicketQueue(size_t threads, Serve serve) noexcept
+    : max_threads_(threads), serve_(std::move(serve)) {}
+
+TicketQueue::~TicketQueue() {
+  Close();
+  if (event_fd_ >= 0) ::close(event_fd_);
+}
+
+Result<uint64_t> TicketQueue::Submit(AsyncCall call) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Status::Closed("submit: the store is being closed");
+  if (held_.size() >= kMaxTickets) {
+    return Status::Busy("submit: " + std::to_string(kMaxTickets) +
+                        " tickets are not released; wait for some of them");
+  }
+  const uint64_t number = next_number_++;
+  const auto held = std::make_shared<Held>(number, std::move(call));
+  Ticket& ticket = held->ticket;
+  CountQueued(*held, true);
+  held_.emplace(number, held);
+  (ticket.prefetch() ? prefetch_ : demand_).waiting.push_back(held);
+  StartThreads(ticket.deadline());
+  runnable_.notify_one();
+  return number;
+}
+
+void TicketQueue::CountQueued(Held& held, bool queued) noexcept {
+  const AsyncCall& call = held.ticket.call();
+  if (call.kind != AsyncCall::Kind::kGet) return;
+  get_bytes_ += queued ? call.bytes : -call.bytes;
+}
+
+void TicketQueue::StartThreads(Clock::time_point deadline) noexcept {
+  const size_t waiting = demand_.waiting.size() + prefetch_.waiting.size();
+  if (waiting > idle_ && threads_.size() < max_threads_) threads_.emplace_back([this] { Run(); });
+  if (deadline == Clock::time_point::max()) return;
+  if (!clock_.joinable()) clock_ = std::thread([this] { RunClock(); });
+  deadline_.notify_one();
+}
+
+// One thread is left to demand where there are several.
+bool TicketQueue::Runnable(const Shelf& shelf) const noexcept {
+  if (shelf.waiting.empty()) return false;
+  return &shelf == &demand_ || shelf.running < std::max<size_t>(max_threads_ - 1, 1);
+}
+
+void TicketQueue::Run() noexcept {
+  std::unique_lock lock(mutex_);
+  while (!closed_) {
+    if (Runnable(demand_)) {
+      ServeNext(lock, demand_);
+    } else if (Runnable(prefetch_)) {
+      ServeNext(lock, prefetch_);
+    } else {
+      ++idle_;
+      runnable_.wait(lock);
+      --idle_;
+    }
+  }
+}
+
+void TicketQueue::ServeNext(std::unique_lock<std::mutex>& lock, Shelf& shelf) noexcept {
+  const HeldPtr held = std::move(shelf.waiting.front());
+  shelf.waiting.pop_front();
+  CountQueued(*held, false);
+  ++shelf.running;
+  lock.unlock();
+  serve_(held->ticket);
+  lock.lock();
+  --shelf.running;
+  NoteDone(*held);
+  // A place for prefetch may be free that another thread has not seen.
+  if (Runnable(prefetch_)) runnable_.notify_one();
+}
+
+void TicketQueue::NoteDone(Held& held) noexcept {
+  held.leading = held.ticket.Finish();
+  held.done = true;
+  held.finished = next_finished_++;
+  finished_.emplace(held.finished, held.ticket.number());
+  if (finished_.size() == 1) SignalFinished();
+  done_.notify_all();
+}
+
+void TicketQueue::NoteTold(uint64_t finished) noexcept {
+  if (finished_.erase(finished) != 0 && finished_.empty()) UnsignalFinished();
+}
+
+TicketQueue::Clock::time_point TicketQueue::NextDeadline() const noexcept {
+  auto next = Clock::time_point::max();
+  for (const Shelf* shelf : {&demand_, &prefetch_}) {
+    for (const HeldPtr& held : shelf->waiting) next = std::min(next, held->ticket.deadline());
+  }
+  return next;
+}
+
+void TicketQueue::ExpireWaiting(Clock::time_point now) noexcept {
+  for (Shelf* shelf : {&demand_, &prefetch_}) {
+    const auto late =
+        std::stable_partition(shelf->waiting.begin(), shelf->waiting.end(),
+                              [&](const HeldPtr& held) { return held->ticket.deadline() > now; });
+    for (auto held = late; held != shelf->waiting.end(); ++held) {
+      CountQueued(**held, false);
+      NoteDone(**held);
+    }
+    shelf->waiting.erase(late, shelf->waiting.end());
+  }
+}
+
+void TicketQueue::RunClock() noexcept {
+  std::unique_lock lock(mutex_);
+  while (!closed_) {
+    const Clock::time_point next = NextDeadline();
+    if (next == Clock::time_point::max()) {
+      deadline_.wait(lock);
+    } else {
+      deadline_.wait_until(lock, next);
+    }
+    ExpireWaiting(Clock::now());
+  }
+}
+
+void TicketQueue::SignalFinished() noexcept {
+  if (event_fd_ < 0) return;
+  const uint64_t one = 1;
+  // Cannot fail: the counter is at most 1.
+  [[maybe_unused]] const ssize_t written = ::write(event_fd_, &one, sizeof(one));
+}
+
+void TicketQueue::UnsignalFinished() noexcept {
+  if (event_fd_ < 0) return;
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t read = ::read(event_fd_, &count, sizeof(count));
+}
+
+int TicketQueue::EventFd() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (event_fd_ < 0) {
+    event_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!finished_.empty()) SignalFinished();
+  }
+  return event_fd_;
+}
+
+size_t TicketQueue::Poll(std::span<uint64_t> numbers) noexcept {
+  const std::lock_guard lock(mutex_);
+  size_t count = 0;
+  while (count < numbers.size() && !finished_.empty()) {
+    const auto [finished, number] = *finished_.begin();
+    numbers[count++] = number;
+    NoteTold(finished);
+  }
+  return count;
+}
+
+TicketQueue::HeldPtr TicketQueue::Find(uint64_t number) noexcept {
+  const auto found = held_.find(number);
+  return found == held_.end() ? nullptr : found->second;
+}
+
+Result<size_t> TicketQueue::Wait(uint64_t number, uint64_t timeout_us) noexcept {
+  constexpr uint64_t kForever = uint64_t{1} << 50;
+  std::unique_lock lock(mutex_);
+  const HeldPtr held = Find(number);
+  if (held == nullptr) return NoTicket("wait", number);
+  const auto is_done = [&] { return held->done; };
+  if (timeout_us >= kForever) {
+    done_.wait(lock, is_done);
+  } else if (!done_.wait_for(lock, std::chrono::microseconds(timeout_us), is_done)) {
+    return Status::TimedOut("wait: ticket " + std::to_string(number) + " has not finished in " +
+                            std::to_string(timeout_us) + " us; it goes on");
+  }
+  // Two threads may have waited for it.
+  if (held_.erase(number) == 0) return NoTicket("wait", number);
+  NoteTold(held->finished);
+  return held->leading;
+}
+
+Status TicketQueue::Cancel(uint64_t number, size_t first, size_t count) noexcept {
+  HeldPtr held;
+  {
+    const std::lock_guard lock(mutex_);
+    held = Find(number);
+  }
+  if (held == nullptr) return NoTicket("cancel", number);
+  const size_t pages = held->ticket.call().count;
+  if (count == 0 || first >= pages || count > pages - first) {
+    return Status::InvalidArgument(
+        "cancel: pages [" + std::to_string(first) + ", +" + std::to_string(count) +
+        ") reach past the " + std::to_string(pages) + " pages of ticket " + std::to_string(number));
+  }
+  held->ticket.Cancel(first, count);
+  const std::lock_guard lock(mutex_);
+  FinishIfWaiting(held);
+  return Status::Ok();
+}
+
+// A ticket with nothing left to do need not wait for a thread.
+void TicketQueue::FinishIfWaiting(const HeldPtr& held) noexcept {
+  if (held->done || !held->ticket.AllDecided()) return;
+  std::deque<HeldPtr>& waiting = (held->ticket.prefetch() ? prefetch_ : demand_).waiting;
+  const auto found = std::find(waiting.begin(), waiting.end(), held);
+  if (found == waiting.end()) return;
+  waiting.erase(found);
+  CountQueued(*held, false);
+  NoteDone(*held);
+}
+
+void TicketQueue::Abandon(uint64_t number) noexcept {
+  HeldPtr held;
+  {
+    const std::lock_guard lock(mutex_);
+    held = Find(number);
+  }
+  if (held == nullptr) return;
+  (void)Cancel(number, 0, held->ticket.call().count);
+  (void)Wait(number, UINT64_MAX);
+}
+
+void TicketQueue::Close() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(closed_, true)) return;
+    for (const auto& [number, held] : held_) held->ticket.CancelAll();
+    for (Shelf* shelf : {&demand_, &prefetch_}) {
+      for (const HeldPtr& held : shelf->waiting) NoteDone(*held);
+      shelf->waiting.clear();
+    }
+    runnable_.notify_all();
+    deadline_.notify_all();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  if (clock_.joinable()) clock_.join();
+}
+
+TicketQueue::Load TicketQueue::load() noexcept {
+  const std::lock_guard lock(mutex_);
+  Load load;
+  load.queued = demand_.waiting.size() + prefetch_.waiting.size();
+  load.running = demand_.running + prefetch_.running;
+  load.finished = held_.size() - load.queued - load.running;
+  load.get_bytes = get_bytes_;
+  return load;
+}
+
+}  // namespace lamina
