@@ -87,7 +87,8 @@ Store::Impl::Impl(std::string directory, const Options& options,
       options_(options),
       environment_(std::move(environment)),
       fs_(std::move(environment_.file_system)),
-      governor_({.enabled = options.io_governor}),
+      governor_({.enabled = options.writes_beside_reads != 0,
+                 .writes_beside_reads = options.writes_beside_reads}),
       budget_(environment_.capacity_bytes != 0 ? environment_.capacity_bytes
                                                : options.capacity_bytes),
       tickets_(options.submit_threads, [this](Ticket& ticket) { ServeTicket(ticket); }) {}

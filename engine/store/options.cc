@@ -232,7 +232,7 @@ constexpr Field kFields[] = {
     Number<&O::io_depth, 1, 1024>("io_depth"),
     Number<&O::io_threads, 1, 256>("io_threads"),
     Number<&O::submit_threads, 1, 64>("submit_threads"),
-    Flag<&O::io_governor>("io_governor"),
+    Number<&O::writes_beside_reads, 1, 1024, true>("writes_beside_reads"),
     Number<&O::request_bytes, 256 * kKiB, kMiB>("request_bytes"),
     Number<&O::memtable_bytes, 64 * kKiB, kGiB>("memtable_bytes"),
     Number<&O::table_bytes, 64 * kKiB, 4 * kGiB>("table_bytes"),
