@@ -445,6 +445,8 @@ class Store {
 
   // Everything the store counts, as one JSON object.
   std::string StatsJson() noexcept;
+  // The same numbers in the Prometheus text format, a name and a value a line: `lamina_pages_put 5`.
+  std::string MetricsText() noexcept;
   // Why the store decides as it does, in numbers, as one JSON object: what the eviction policy has
   // learned.
   std::string Explain() noexcept;

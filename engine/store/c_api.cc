@@ -335,7 +335,9 @@ char* lamina_stats_json(lamina_store* store) {
   return store == nullptr ? nullptr : CopyText(store->store->StatsJson());
 }
 
-char* lamina_metrics_text(lamina_store*) { return nullptr; }
+char* lamina_metrics_text(lamina_store* store) {
+  return store == nullptr ? nullptr : CopyText(store->store->MetricsText());
+}
 
 char* lamina_explain(lamina_store* store) {
   return store == nullptr ? nullptr : CopyText(store->store->Explain());

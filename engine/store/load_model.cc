@@ -20,6 +20,32 @@ double NominalUs(const LoadModel::Load& load) noexcept {
 
 }  // namespace
 
+LoadModel::Running::Running(LoadModel& model, uint64_t bytes) noexcept
+    : model_(model), bytes_(bytes) {
+  const std::lock_guard lock(model_.mutex_);
+  ahead_ = model_.running_bytes_;
+  model_.running_bytes_ += bytes_;
+  began_ = model_.running_since_.insert(Clock::now());
+}
+
+LoadModel::Running::~Running() {
+  const std::lock_guard lock(model_.mutex_);
+  model_.running_bytes_ -= bytes_;
+  model_.running_since_.erase(began_);
+}
+
+uint64_t LoadModel::running_bytes() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return running_bytes_;
+}
+
+std::chrono::microseconds LoadModel::oldest_running() const noexcept {
+  const std::lock_guard lock(mutex_);
+  if (running_since_.empty()) return {};
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() -
+                                                               *running_since_.begin());
+}
+
 void LoadModel::Window::Add(double value) noexcept {
   values[count++ % kWindow] = static_cast<float>(value);
 }

@@ -8,11 +8,12 @@
 #define LAMINA_ENGINE_STORE_LOAD_MODEL_H_
 
 #include <array>
-#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace lamina {
@@ -42,12 +43,13 @@ class LoadModel {
   void Observe(const Load& load, double us) noexcept;
   [[nodiscard]] Error error() const noexcept;
 
-  // Counts the bytes of a get while it runs.
+  using Clock = std::chrono::steady_clock;
+
+  // A get, while it runs: its bytes, and since when it may have slots pinned.
   class Running {
    public:
-    Running(LoadModel& model, uint64_t bytes) noexcept
-        : model_(model), bytes_(bytes), ahead_(model.running_.fetch_add(bytes)) {}
-    ~Running() { model_.running_.fetch_sub(bytes_); }
+    Running(LoadModel& model, uint64_t bytes) noexcept;
+    ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
     // Of those that ran when it began.
@@ -56,9 +58,12 @@ class LoadModel {
    private:
     LoadModel& model_;
     const uint64_t bytes_;
-    const uint64_t ahead_;
+    uint64_t ahead_ = 0;
+    std::multiset<Clock::time_point>::iterator began_;
   };
-  [[nodiscard]] uint64_t running_bytes() const noexcept { return running_.load(); }
+  [[nodiscard]] uint64_t running_bytes() const noexcept;
+  // How long the oldest get has been running; 0 when none is.
+  [[nodiscard]] std::chrono::microseconds oldest_running() const noexcept;
 
  private:
   // The last kWindow values, oldest overwritten.
@@ -77,8 +82,9 @@ class LoadModel {
   [[nodiscard]] const Window* Nearest(const Kind& kind) const noexcept;
   [[nodiscard]] Prediction PredictLocked(const Load& load) const noexcept;
 
-  std::atomic<uint64_t> running_{0};
   mutable std::mutex mutex_;
+  uint64_t running_bytes_ = 0;
+  std::multiset<Clock::time_point> running_since_;
   std::map<Kind, Window> factors_;
   Window errors_;
 };

@@ -193,6 +193,7 @@ void Store::Impl::WriteSubmitted(JsonWriter& json) noexcept {
       .Field("running", load.running)
       .Field("not_released", load.finished)
       .Field("queued_get_bytes", load.get_bytes)
+      .Field("oldest_pin_us", load_model_.oldest_running().count())
       .Field("estimates_checked", error.observed)
       .Field("estimate_error_p50", error.p50)
       .Field("estimate_error_p95", error.p95)

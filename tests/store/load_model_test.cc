@@ -55,8 +55,12 @@ TEST_CASE("a device that has become slower is believed after a few calls") {
 
 TEST_CASE("bytes of gets that run are counted while they do") {
   LoadModel model;
+  CHECK(model.oldest_running().count() == 0);
   const LoadModel::Running first(model, 100);
   CHECK(first.ahead() == 0);
+  const auto began = LoadModel::Clock::now();
+  while (LoadModel::Clock::now() - began < std::chrono::microseconds(2)) continue;
+  CHECK(model.oldest_running() >= std::chrono::microseconds(2));
   {
     const LoadModel::Running second(model, 10);
     CHECK(second.ahead() == 100);
