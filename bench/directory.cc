@@ -60,6 +60,15 @@ Result<bool> IsEmptyDirectory(const std::string& dir) {
   return empty;
 }
 
+Status RequireEmptyDirectory(const std::string& engine, const std::string& dir) {
+  const Result<bool> empty = IsEmptyDirectory(dir);
+  if (!empty.ok()) return empty.status();
+  if (*empty) return Status::Ok();
+  return Status::InvalidArgument(dir + " is not empty: " + engine +
+                                 " keeps its map in memory, so it cannot go on from an earlier "
+                                 "run; name an empty directory");
+}
+
 Status ClaimDirectory(const std::string& dir, const std::string& marker) {
   const std::string file = dir + "/" + marker;
   std::error_code error;

@@ -18,6 +18,9 @@ Status ClaimDirectory(const std::string& dir, const std::string& marker);
 
 Result<bool> IsEmptyDirectory(const std::string& dir);
 
+// kInvalidArgument unless it is: for an engine that keeps its map in memory.
+Status RequireEmptyDirectory(const std::string& engine, const std::string& dir);
+
 // The directory that a program works in: one that was named, which stays, or a new one,
 // `./lamina-replay-XXXXXX`, which is removed with all it holds at the end of the workspace's life.
 class Workspace {

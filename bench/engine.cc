@@ -24,6 +24,7 @@ constexpr Entry kEngines[] = {
     {"blobdb", [](const EngineConfig& config) { return OpenBlobdbEngine(config, true); }},
     {"blobdb-nowal", [](const EngineConfig& config) { return OpenBlobdbEngine(config, false); }},
 #endif
+    {"hash", OpenHashEngine},
     {"raw", OpenRawEngine},
 };
 
@@ -69,7 +70,7 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
   if (name == "file" || name == "rocksdb") return bytes;
   if (name.starts_with("blobdb")) return 2 * bytes;
   // The others preallocate up to 1 GiB ahead.
-  if (name == "raw") return bytes + (uint64_t{1} << 30);
+  if (name == "raw" || name == "hash") return bytes + bytes / 16 + (uint64_t{1} << 30);
   const Result<Options> options = Options::Parse(config.store_options);
   if (!options.ok()) return options.status();
   const uint64_t ahead = bytes / 32 + (uint64_t{1} << 30);

@@ -35,8 +35,8 @@ struct EngineConfig {
   unsigned file_workers = 8;
   // Requests in flight of one call.
   unsigned raw_depth = 32;
-  // Of engines without an index of their own on disk (raw): so many pages at most, new ones written
-  // over the oldest. 0: not bounded. What is being read must not be that old.
+  // Of engines without an index of their own on disk (raw, hash): so many pages at most, new ones
+  // written over the oldest. 0: not bounded. What is being read must not be that old.
   uint64_t ring_pages = 0;
 };
 
@@ -88,6 +88,8 @@ Result<uint64_t> EstimateDiskBytes(std::string_view name, const EngineConfig& co
 Result<std::unique_ptr<Engine>> OpenFileEngine(const EngineConfig& config);
 // The same bytes at a queue depth with nothing around them: the limit.
 Result<std::unique_ptr<Engine>> OpenRawEngine(const EngineConfig& config);
+// The store's own log below a hash table in memory: the control for the index.
+Result<std::unique_ptr<Engine>> OpenHashEngine(const EngineConfig& config);
 // Only in builds with RocksDB: the index in it and a file a batch, or all of it in it, with or
 // without its log.
 Result<std::unique_ptr<Engine>> OpenRocksdbEngine(const EngineConfig& config);

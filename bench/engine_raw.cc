@@ -330,16 +330,10 @@ std::unique_ptr<EngineRequest> RawEngine::Begin(std::span<const PageName> names)
 }  // namespace
 
 Result<std::unique_ptr<Engine>> OpenRawEngine(const EngineConfig& config) {
-  const Result<bool> empty = IsEmptyDirectory(config.dir);
-  if (!empty.ok()) return empty.status();
-  if (!*empty) {
-    return Status::InvalidArgument(
-        config.dir +
-        " is not empty: raw keeps its map in memory, so it cannot go on from an "
-        "earlier run; name an empty directory");
-  }
+  Status status = RequireEmptyDirectory("raw", config.dir);
+  if (!status.ok()) return status;
   auto engine = std::make_unique<RawEngine>(config);
-  const Status status = engine->Prepare();
+  status = engine->Prepare();
   if (!status.ok()) return status;
   return std::unique_ptr<Engine>(std::move(engine));
 }

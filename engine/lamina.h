@@ -188,11 +188,10 @@ struct Options {
   // Tokens of a page of paths that do not say (by digests, by keys), 1 to 1048576: the eviction
   // policy counts a path's length in units of 512 tokens.
   uint32_t page_tokens = 512;
-  // Bound on tensor bytes written per day, for the flash's sake. 0: none. This option, `erase` and
-  // `tuner` take their defaults only for now; other values are kNotSupported.
+  // Bound on tensor bytes written per day, for the flash's sake; an hour's worth at once. 0: none.
   uint64_t write_bytes_per_day = 0;
   // What a freed slot's bytes become. logical: overwritten when the slot is used again.
-  // physical: punched out of the file before the call returns.
+  // physical: punched out or zeroed before the call returns, and whatever is free at every open.
   enum class Erase : uint8_t { kLogical, kPhysical } erase = Erase::kLogical;
   // Pages in a stem, the unit that keeps keys short; 1 to 64. Fixed when the store is created.
   uint32_t stem_pages = 64;
@@ -209,6 +208,7 @@ struct Options {
   // runs from the memory budget.
   double filter_bits = -1;
   // on: decides and acts. observe: decides and journals, changes nothing. off: neither.
+  // Only off is implemented; other values are kNotSupported.
   enum class Tuner : uint8_t { kOff, kObserve, kOn } tuner = Tuner::kOff;
 
   // ---- Performance ---------------------------------------------------------------------------
@@ -445,7 +445,8 @@ class Store {
 
   // Everything the store counts, as one JSON object.
   std::string StatsJson() noexcept;
-  // The same numbers in the Prometheus text format, a name and a value a line: `lamina_pages_put 5`.
+  // The same numbers in the Prometheus text format, a name and a value a line: `lamina_pages_put
+  // 5`.
   std::string MetricsText() noexcept;
   // Why the store decides as it does, in numbers, as one JSON object: what the eviction policy has
   // learned.

@@ -62,7 +62,7 @@ class JournalWriter::GroupWriter {
   GroupWriter(JournalWriter& writer, std::span<Waiter* const> group) noexcept
       : writer_(writer), state_(*writer.state_), group_(group) {
     sequence_ = written_end_ = state_.next_sequence;
-    file_ = state_.files.back();
+    if (!state_.files.empty()) file_ = state_.files.back();
   }
 
   // Ok when everything was written, and synced if so configured.
@@ -94,7 +94,7 @@ class JournalWriter::GroupWriter {
     return state_.buffer.data() + sealed_ * kJournalBlockBytes;
   }
   [[nodiscard]] uint64_t blocks_left_in_file() const noexcept {
-    return file_->first_sequence + file_->blocks - sequence_;
+    return file_ == nullptr ? 0 : file_->first_sequence + file_->blocks - sequence_;
   }
 
   Status Pack(std::string_view record) noexcept {
@@ -123,13 +123,17 @@ class JournalWriter::GroupWriter {
     Seal();
     if (sealed_ == 0) return Status::Ok();
     const uint64_t offset = (sequence_ - file_->first_sequence) * kJournalBlockBytes;
-    Status status =
-        file_->file->Write(offset, state_.buffer.span().first(sealed_ * kJournalBlockBytes));
+    const auto blocks = state_.buffer.span().first(sealed_ * kJournalBlockBytes);
+    Status status = file_->file->Write(offset, blocks);
+    Ballast* const ballast = writer_.options_.ballast;
+    if (status.code() == StatusCode::kNoSpace && ballast != nullptr && ballast->GiveUp()) {
+      status = file_->file->Write(offset, blocks);
+    }
     if (!status.ok()) {
       // Where reserved space is not kept free (copy-on-write file systems), a write can lack space.
-      // That passes, but these blocks are not written again: the next group takes another file.
-      // Some may have landed: their numbers are used up, so that what comes later, a checkpoint's
-      // position too, lies above them.
+      // That passes, but these blocks are given up: the next group takes another file. Some may
+      // have landed: their numbers are used up, so that what comes later, a checkpoint's position
+      // too, lies above them.
       sequence_ += sealed_;
       sealed_ = 0;
       file_->blocks = sequence_ - file_->first_sequence;
@@ -236,7 +240,8 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::Open(
     state.old_files.push_back({number, bytes.ok() ? *bytes : 0});
     state.next_file = std::max(state.next_file, number + 1);
   }
-  LAMINA_RETURN_IF_ERROR(writer->StartFile(0).status());
+  const Status started = writer->StartFile(0).status();
+  if (!started.ok() && started.code() != StatusCode::kNoSpace) return started;
   return writer;
 }
 

@@ -7,7 +7,11 @@
 // side by side, so there is nothing for a queue of requests to do.
 //
 // A failed write or sync latches the journal: every later call returns the same error, and nothing
-// is tried again, since what a failed sync has left on the device cannot be known.
+// is tried again, since what a failed sync has left on the device cannot be known. Lack of space is
+// no such failure. A write that meets it is made again at the same place once the ballast has been
+// given up (its blocks stand alone and are the same, and no sync came between), and else fails the
+// calls in it: their blocks' numbers are used up, and the next call starts another file. Until one
+// can be reserved every call fails.
 #ifndef LAMINA_TENSORLOG_JOURNAL_WRITER_H_
 #define LAMINA_TENSORLOG_JOURNAL_WRITER_H_
 
@@ -17,6 +21,7 @@
 #include <string>
 
 #include "engine/base/status.h"
+#include "engine/io/ballast.h"
 #include "engine/io/file_system.h"
 #include "tensorlog/journal_format.h"
 #include "tensorlog/journal_position.h"
@@ -30,6 +35,8 @@ struct JournalWriterOptions {
   bool sync = false;   // durability=batch: Append returns after its blocks are synced
   // Size of a file, a multiple of kJournalBlockBytes.
   uint64_t file_bytes = kJournalFileBytes;
+  // May be null; outlives the writer.
+  Ballast* ballast = nullptr;
 };
 
 // Thread-safe.
@@ -73,8 +80,9 @@ class JournalWriter {
     uint64_t file_bytes = 0;  // that they reserve
   };
 
-  // Starts a new file, numbered above all that are there, which stay. Errors: kInvalidArgument for
-  // a file size that is not a multiple of a block, kNoSpace, kIoError.
+  // Starts a new file, numbered above all that are there, which stay; the first Append does, when
+  // there is no space for it now. Errors: kInvalidArgument for a file size that is not a multiple
+  // of a block, kIoError.
   static Result<std::unique_ptr<JournalWriter>> Open(FileSystem& fs,
                                                      const JournalWriterOptions& options) noexcept;
   // Waits for a group being written. Nothing may be in Append.

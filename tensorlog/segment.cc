@@ -76,9 +76,10 @@ bool Segment::Take(uint32_t i) noexcept {
   return true;
 }
 
-void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position) noexcept {
+void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position,
+                      bool synced) noexcept {
   // Before the tag: a checkpoint that sees the tag must see where its record is.
-  NotePut(i, position);
+  NotePut(i, position, synced);
   CountMove(SlotState::kWriting, SlotState::kLive);
   slots_[i].Publish(tag, root);
   set_dirty();
@@ -86,6 +87,20 @@ void Segment::Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition p
 }
 
 void Segment::Release(uint32_t i) noexcept {
+  if (freed_slots_ != nullptr) return freed_slots_->Add({info_.id, i});
+  ReleaseScrubbed(i);
+}
+
+void Segment::QueueIfFree(uint32_t i) noexcept {
+  if (slots_[i].state() != SlotState::kFree) return;
+  SlotState was;
+  if (!slots_[i].Take(&was)) return;
+  // It held no page, so the saved table stays right.
+  CountMove(was, SlotState::kWriting);
+  freed_slots_->Add({info_.id, i});
+}
+
+void Segment::ReleaseScrubbed(uint32_t i) noexcept {
   CountMove(SlotState::kWriting, SlotState::kFree);
   slots_[i].Release();
   WakeWaiter();
@@ -115,10 +130,12 @@ bool Segment::Revive(uint32_t i, uint64_t tag) noexcept {
 
 bool Segment::Free(uint32_t i, uint64_t tag) noexcept {
   SlotState was;
-  const bool freed = slots_[i].Free(tag, &was);
+  const bool erases = freed_slots_ != nullptr;
+  const bool freed = erases ? slots_[i].Seize(tag, &was) : slots_[i].Free(tag, &was);
   if (freed) {
-    CountMove(was, SlotState::kFree);
+    CountMove(was, erases ? SlotState::kWriting : SlotState::kFree);
     set_dirty();
+    if (erases) freed_slots_->Add({info_.id, i});
   }
   WakeWaiter();
   return freed;
@@ -158,11 +175,16 @@ void Segment::NotifyWaiter() noexcept {
 // `ready` is asked again whenever a pin or a write has ended.
 template <class Ready>
 bool Segment::Await(Deadline deadline, Ready&& ready) noexcept {
-  waited_for_.store(true, std::memory_order_seq_cst);
+  waiters_.fetch_add(1, std::memory_order_seq_cst);
   std::unique_lock lock(waiter_mutex_);
   const bool done = waiter_.wait_until(lock, deadline, ready);
-  waited_for_.store(false, std::memory_order_seq_cst);
+  waiters_.fetch_sub(1, std::memory_order_seq_cst);
   return done;
+}
+
+bool Segment::AwaitUnpinned(uint32_t i, Deadline deadline) noexcept {
+  if (slots_[i].unpinned()) return true;
+  return Await(deadline, [&] { return slots_[i].unpinned(); });
 }
 
 bool Segment::AwaitWriters(Deadline deadline) noexcept {
@@ -207,12 +229,13 @@ uint32_t Segment::reusable() const noexcept {
   return static_cast<uint32_t>(std::min<uint64_t>(now.free + now.condemned, info_.slot_count));
 }
 
-void Segment::NotePut(uint32_t i, JournalPosition position) noexcept {
-  const uint64_t written = written_.load(std::memory_order_acquire);
+void Segment::NotePut(uint32_t i, JournalPosition position, bool synced) noexcept {
+  const uint64_t written = synced ? 0 : written_.load(std::memory_order_acquire);
   const std::lock_guard lock(puts_mutex_);
   if (!puts_.empty()) {
     PutRun& last = puts_.back();
-    if (last.position == position && last.first + last.count == i) {
+    const bool alike = last.position == position && (last.written == 0) == (written == 0);
+    if (alike && last.first + last.count == i) {
       ++last.count;
       last.written = written;
       return;

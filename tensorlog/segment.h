@@ -21,6 +21,7 @@
 #include "engine/base/slot_ref.h"
 #include "engine/base/status.h"
 #include "engine/io/file_system.h"
+#include "tensorlog/freed_slots.h"
 #include "tensorlog/journal_position.h"
 #include "tensorlog/log_dir.h"
 #include "tensorlog/shared_sync.h"
@@ -77,12 +78,25 @@ class Segment {
 
   // Transitions of one slot (slot.h), with the counts and the dirty flag kept.
   bool Take(uint32_t i) noexcept;
-  void Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position) noexcept;
+  void Publish(uint32_t i, uint64_t tag, uint32_t root, JournalPosition position,
+               bool synced = false) noexcept;
   void Release(uint32_t i) noexcept;
   bool Condemn(uint32_t i, uint64_t tag) noexcept;
   bool Revive(uint32_t i, uint64_t tag) noexcept;
   bool Free(uint32_t i, uint64_t tag) noexcept;
   bool MarkProven(uint32_t i, uint64_t tag) noexcept;
+
+  // With such a list (erase=physical), a slot that is freed or released becomes not free but one of
+  // the list, in state writing, until ReleaseScrubbed. Set before the slots are used; outlives the
+  // segment.
+  void set_freed_slots(FreedSlots* list) noexcept { freed_slots_ = list; }
+  // A slot that is free goes to the list, too.
+  void QueueIfFree(uint32_t i) noexcept;
+  // Waits until a slot that is being written has no pins left of before. False at the deadline.
+  bool AwaitUnpinned(uint32_t i, std::chrono::steady_clock::time_point deadline) noexcept;
+  // The bytes of a slot of the list are gone: it is free.
+  void ReleaseScrubbed(uint32_t i) noexcept;
+
   // Fails on an absent segment, and on a closed one.
   bool Pin(uint32_t i, uint64_t tag) noexcept;
   // Within a read section of the table: the pin, which kept the segment, is gone before this ends.
@@ -90,8 +104,8 @@ class Segment {
   // Not while other threads use the slot: loading and replay. Does not make the segment dirty.
   void Restore(uint32_t i, SlotState state, bool unproven, uint64_t tag, uint32_t root,
                const HeatValue& heat) noexcept;
-  // Notes the position of a put, as Publish does. For replay.
-  void NotePut(uint32_t i, JournalPosition position) noexcept;
+  // Notes the position of a put, as Publish does. For replay. `synced`: its payload is durable.
+  void NotePut(uint32_t i, JournalPosition position, bool synced = false) noexcept;
 
   // Each count is right at rest and off by slots in transition otherwise.
   [[nodiscard]] SlotCounts counts() const noexcept;
@@ -119,7 +133,7 @@ class Segment {
   void set_closed(bool closed) noexcept { closed_.store(closed, std::memory_order_seq_cst); }
   using Deadline = std::chrono::steady_clock::time_point;
   // Waits until no slot is being written. The class gives out none meanwhile (draining). False at
-  // the deadline. One thread at a time waits.
+  // the deadline.
   bool AwaitWriters(Deadline deadline) noexcept;
   // Waits until every slot is free or condemned and has no pin, and stays so (closed). False at
   // once when a slot is live, and at the deadline.
@@ -152,7 +166,8 @@ class Segment {
     uint32_t first = 0;
     uint32_t count = 0;
     JournalPosition position;
-    uint64_t written = 0;  // written_ when it was noted: synced_ at or above it covers the payload
+    // written_ when it was noted: synced_ at or above it covers the payload. 0: it was synced.
+    uint64_t written = 0;
   };
 
   Segment(LogDir& dir, const SegmentInfo& info) noexcept;
@@ -162,7 +177,7 @@ class Segment {
   void CountMove(SlotState from, SlotState to) noexcept;
   // Behind every change that ends a pin or a write.
   void WakeWaiter() noexcept {
-    if (waited_for_.load(std::memory_order_seq_cst)) [[unlikely]]
+    if (waiters_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
       NotifyWaiter();
   }
   void NotifyWaiter() noexcept;
@@ -178,7 +193,8 @@ class Segment {
   std::atomic<bool> dirty_{false};
   std::atomic<bool> draining_{false};
   std::atomic<bool> closed_{false};
-  std::atomic<bool> waited_for_{false};
+  FreedSlots* freed_slots_ = nullptr;
+  std::atomic<uint32_t> waiters_{0};
   std::mutex waiter_mutex_;
   std::condition_variable waiter_;
   std::atomic<uint64_t> written_{0};  // times NoteWritten was called

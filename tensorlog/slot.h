@@ -28,7 +28,9 @@
 // changes the word, then looks for such an announcement. One of the two sees the other.
 //
 // A slot can be freed while others have it pinned: its tag goes to 0 and its state to free at once,
-// so that no entry resolves to it, and its bytes stay until the last pin is gone.
+// so that no entry resolves to it, and its bytes stay until the last pin is gone. Where its bytes
+// have to go, it is *seized* instead: the state becomes writing, which keeps everybody out until
+// the one who seized it has seen the last pin go, erased the bytes, and releases it.
 #ifndef LAMINA_TENSORLOG_SLOT_H_
 #define LAMINA_TENSORLOG_SLOT_H_
 
@@ -68,6 +70,10 @@ class Slot {
   [[nodiscard]] bool idle() const noexcept {
     const uint32_t word = word_.load(std::memory_order_seq_cst);
     return (word >> kPinShift) == 0 && IsTakeable(StateOf(word));
+  }
+
+  [[nodiscard]] bool unpinned() const noexcept {
+    return (word_.load(std::memory_order_seq_cst) >> kPinShift) == 0;
   }
 
   // Whether the sweep may overwrite the slot right now.
@@ -140,21 +146,11 @@ class Slot {
 
   // Live or condemned -> free, if the slot bears `tag`; of several callers one gets true. `was`
   // gets the state before.
-  bool Free(uint64_t tag, SlotState* was) noexcept {
-    if (!Pin(tag)) return false;
-    if (!tag_.compare_exchange_strong(tag, 0, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed)) {
-      Unpin();
-      return false;
-    }
-    // Our pin keeps takers out, and only the one who cleared the tag may free: the state is live or
-    // condemned until we change it. The pins of others stay.
-    uint32_t word = word_.load(std::memory_order_relaxed);
-    while (!word_.compare_exchange_weak(word, (word & kPinMask) - kOnePin,
-                                        std::memory_order_seq_cst, std::memory_order_relaxed)) {
-    }
-    *was = StateOf(word);
-    return true;
+  bool Free(uint64_t tag, SlotState* was) noexcept { return Withdraw(tag, SlotState::kFree, was); }
+  // The same, into state writing: the one who gets true is the one to Release it when there are no
+  // pins.
+  bool Seize(uint64_t tag, SlotState* was) noexcept {
+    return Withdraw(tag, SlotState::kWriting, was);
   }
 
   // The payload of the page `tag` was verified. False when the slot bears another.
@@ -195,6 +191,24 @@ class Slot {
     return s == SlotState::kLive || s == SlotState::kCondemned;
   }
   [[nodiscard]] uint32_t Load() const noexcept { return word_.load(std::memory_order_acquire); }
+
+  bool Withdraw(uint64_t tag, SlotState to, SlotState* was) noexcept {
+    if (!Pin(tag)) return false;
+    if (!tag_.compare_exchange_strong(tag, 0, std::memory_order_acq_rel,
+                                      std::memory_order_relaxed)) {
+      Unpin();
+      return false;
+    }
+    // Our pin keeps takers out, and only the one who cleared the tag may free: the state is live or
+    // condemned until we change it. The pins of others stay.
+    uint32_t word = word_.load(std::memory_order_relaxed);
+    while (!word_.compare_exchange_weak(word,
+                                        ((word & kPinMask) - kOnePin) | static_cast<uint32_t>(to),
+                                        std::memory_order_seq_cst, std::memory_order_relaxed)) {
+    }
+    *was = StateOf(word);
+    return true;
+  }
 
   bool ChangeState(uint64_t tag, SlotState from, SlotState to) noexcept {
     if (!Pin(tag)) return false;

@@ -105,6 +105,7 @@ void TensorLog::FinishReplay() noexcept {
     ClassOf(lane.first).SetCursor(cursor.segment, cursor.slot);
   }
   cursors_.clear();
+  if (options_.physical_erase) QueueFreeSlots();
   replayed_.store(true, std::memory_order_release);
 }
 
@@ -191,6 +192,7 @@ Result<uint32_t> TensorLog::MakeSegment(SegmentInfo info, bool draining) noexcep
       return status;
     }
     segment->set_draining(draining);
+    if (options_.physical_erase) segment->set_freed_slots(&freed_);
     ClassOf(info.slot_bytes).Add(table_.Add(std::move(segment)));
     return Status::Ok();
   };

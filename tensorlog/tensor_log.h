@@ -30,6 +30,7 @@
 #include "engine/io/file_system.h"
 #include "engine/io/io_queue.h"
 #include "tensorlog/cursor.h"
+#include "tensorlog/freed_slots.h"
 #include "tensorlog/geometry.h"
 #include "tensorlog/journal_position.h"
 #include "tensorlog/log_dir.h"
@@ -52,6 +53,8 @@ struct TensorLogOptions {
   // Segment bytes that go to one directory before the next gets its turn.
   uint64_t stripe_bytes = uint64_t{4} << 20;
   bool read_only = false;
+  // erase=physical: a slot's bytes are erased before it is free (Scrub).
+  bool physical_erase = false;
 };
 
 // A slot table that was written for a checkpoint.
@@ -126,7 +129,9 @@ class TensorLog {
                     IoTally* tally) noexcept;
 
   // The payload and the journal block (at `position`) are complete: the slot now bears the tag.
-  void Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position) noexcept;
+  // `synced`: the payload was written with `sync`, so that no later failure of a sync concerns it.
+  void Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position,
+               bool synced = false) noexcept;
   // Gives back a slot that was taken: a lost, failed or rejected put, a losing duplicate.
   void Release(SlotRef slot) noexcept;
   void Release(const SlotRun& run) noexcept;
@@ -221,9 +226,16 @@ class TensorLog {
   // it condemned, is gone. No checkpoint may have copied slot tables that it has not committed. On
   // an error files may be left, which the next open removes.
   Status RemoveSegment(uint32_t segment) noexcept;
-  // Punches a slot's bytes out of the file (erase=physical). The caller took the slot, or freed it
-  // and keeps it from being taken.
-  Status Punch(SlotRef slot) noexcept;
+  // ---- erase=physical
+
+  // Erases the bytes of every slot that was freed or released before this call, once its readers
+  // are done, and frees it; whoever frees slots calls it before returning to the caller, without a
+  // pin of its own. Does nothing without physical_erase. The next checkpoint makes it durable. An
+  // error is the first: a segment that is not there, a write that failed (its directory is
+  // latched), a reader that does not end, a disk without space. The next call tries the last two
+  // again. What bytes stay are erased by the next open at the latest, if their directory is there
+  // then.
+  Status Scrub() noexcept;
 
   [[nodiscard]] std::vector<SegmentInfo> Segments() const noexcept;
   // A read section over all segments, for walks (stats, eviction, vlog-gc). Keep it short.
@@ -262,6 +274,10 @@ class TensorLog {
   Result<std::vector<SlotRun>> TakeFrom(uint64_t page_bytes, size_t count, bool may_grow) noexcept;
   void NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) noexcept;
   uint64_t FreeUnsyncedPuts() noexcept;
+  Status ScrubRun(const SlotRun& run) noexcept;
+  void QueueAgain(const SlotRun& run) noexcept;
+  Status ScrubTails(std::span<PageWrite> pages) noexcept;
+  void QueueFreeSlots() noexcept;
   Status CheckInfo(const SegmentInfo& info) const noexcept;
   template <class Fn>
   bool WithSlot(SlotRef slot, Fn&& fn) const noexcept;
@@ -271,6 +287,7 @@ class TensorLog {
   const TensorLogOptions options_;
   SegmentSource& source_;
   std::vector<std::unique_ptr<LogDir>> dirs_;
+  FreedSlots freed_;  // outlives the segments
   SegmentTable table_;
   std::atomic<uint64_t> capacity_bytes_;
   std::atomic<bool> replayed_{false};

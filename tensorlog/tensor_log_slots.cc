@@ -72,6 +72,10 @@ Status TensorLog::WritePages(IoQueue& queue, std::span<PageWrite> pages, const I
                              bool sync, IoTally* tally) noexcept {
   PageWriter writer(table_, queue, bounce_, limits, tally);
   Status status = writer.Run(pages);
+  if (options_.physical_erase) {
+    Status tails = ScrubTails(pages);
+    if (status.ok()) status = std::move(tails);
+  }
   if (!sync) return status;
   for (Segment* segment : writer.segments()) {
     Status synced = segment->Sync();
@@ -84,10 +88,10 @@ Status TensorLog::WritePages(IoQueue& queue, std::span<PageWrite> pages, const I
   return status;
 }
 
-void TensorLog::Publish(SlotRef slot, uint64_t tag, uint32_t root,
-                        JournalPosition position) noexcept {
+void TensorLog::Publish(SlotRef slot, uint64_t tag, uint32_t root, JournalPosition position,
+                        bool synced) noexcept {
   const bool known = WithSlot(slot, [&](Segment& segment, uint32_t i) {
-    segment.Publish(i, tag, root, position);
+    segment.Publish(i, tag, root, position, synced);
     return true;
   });
   LAMINA_CHECK(known);
@@ -206,23 +210,6 @@ bool TensorLog::SetHeatWord(SlotRef slot, uint64_t tag, size_t word, uint64_t va
     segment.slot(i).set_heat(word, value);
     return true;
   });
-}
-
-Status TensorLog::Punch(SlotRef slot) noexcept {
-  Status status;
-  File* file = nullptr;
-  uint64_t offset = 0;
-  uint64_t bytes = 0;
-  const bool known = WithSlot(slot, [&](Segment& segment, uint32_t i) {
-    file = segment.file();
-    offset = segment.OffsetOf(i);
-    bytes = segment.slot_bytes();
-    return true;
-  });
-  if (!known) return Status::InvalidArgument("there is no such slot to punch");
-  // An absent segment's bytes are out of reach; the caller frees the slot all the same.
-  if (file == nullptr) return Status::IoError("the segment's file is not there");
-  return file->PunchHole(offset, bytes);
 }
 
 }  // namespace lamina

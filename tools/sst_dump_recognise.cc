@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/index/table_format.h"
+#include "engine/io/ballast.h"
 #include "engine/store/manifest.h"
 #include "engine/store/manifest_format.h"
 #include "engine/store/policy_file.h"
@@ -40,7 +41,8 @@ Kind KindOfName(const std::string& name) {
   if (ParseJournalFileName(name, &number)) return Kind::kJournal;
   if (ParseSlotTableFileName(name, &segment, &number)) return Kind::kSlotTable;
   const bool housekeeping = name == kCurrentFileName || name == "LOCK" || name == "CURRENT.tmp" ||
-                            name == kLogDirMarkerName || ParseSegmentFileName(name, &segment) ||
+                            name == kBallastFileName || name == kLogDirMarkerName ||
+                            ParseSegmentFileName(name, &segment) ||
                             ParsePolicyFileName(name, &number);
   return housekeeping ? Kind::kHousekeeping : Kind::kUnknown;
 }

@@ -126,6 +126,11 @@ Status Store::Impl::MakeMemtableRoom() noexcept {
     return ActiveIsFull() ||
            frozen_memtables_.load(std::memory_order_acquire) > kMaxFrozenMemtables + 1;
   };
+  if (checkpoint_owed_.load(std::memory_order_acquire)) {
+    WakeCheckpoint();
+    const auto paid = [&] { return !checkpoint_owed_.load(std::memory_order_acquire); };
+    LAMINA_RETURN_IF_ERROR(scheduler_->WaitForRoom(WorkClass::kFlush, paid, deadline));
+  }
   bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_ ||
               JournalSinceCheckpoint() >= journal_file_bytes_;
   while (must_wait_or_freeze()) {
@@ -266,6 +271,7 @@ Status Store::Impl::SavePolicy(CheckpointPlan* plan) noexcept {
 // Steps 2 to 4: everything that the edit will name is on stable storage.
 Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
   const IoGovernor::Session session(governor_, IoClass::kFlush);
+  (void)ScrubFreed();  // what moves have freed
   LAMINA_RETURN_IF_ERROR(WriteTables(plan));
   LAMINA_ASSIGN_OR_RETURN(plan->slot_tables,
                           log_->SaveSlotTables(plan->position, plan->generation, plan->closing));
@@ -277,8 +283,8 @@ Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
   return fs_->SyncDirectory(directory_);
 }
 
-Status Store::Impl::RunCheckpoint(bool closing) noexcept {
-  std::lock_guard lock(checkpoint_mutex_);
+// One try. After an error everything is as before, and the next checkpoint does it all.
+Status Store::Impl::TryCheckpoint(bool closing) noexcept {
   CheckpointPlan plan;
   plan.closing = closing;
   {
@@ -289,23 +295,20 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
     plan.policy_number = manifest_->TakeFileNumber();
   }
   FreezeForCheckpoint(&plan);
-  if (Status status = PrepareCheckpoint(&plan); !status.ok()) {
-    // Nobody knows these tables. Once the edit was tried they stay, since it may have reached the
-    // disk.
+  Status status = PrepareCheckpoint(&plan);
+  if (status.ok()) status = CommitCheckpoint(&plan);
+  ForgetFilters(kFlushWriter);
+  if (!status.ok()) {
+    dirty_.store(true, std::memory_order_release);
+    // With the manifest latched the edit may have reached the disk, and what it names must stay.
+    if (!manifest_->status().ok()) return status;
     for (const TableMeta& table : plan.tables)
       (void)fs_->Remove(TablePath(directory_, table.number));
     if (!plan.policy_file.empty()) (void)fs_->Remove(directory_ + "/" + plan.policy_file);
     log_->CheckpointFailed(plan.slot_tables);
-    ForgetFilters(kFlushWriter);
-    dirty_.store(true, std::memory_order_release);
     return status;
   }
-  Status status = CommitCheckpoint(&plan);
-  ForgetFilters(kFlushWriter);
-  if (!status.ok()) {
-    dirty_.store(true, std::memory_order_release);
-    return status;
-  }
+  checkpoint_owed_.store(false, std::memory_order_release);
   scheduler_->NotifyRoom();
   scheduler_->Wake(WorkClass::kCompaction);
   // One checkpoint late: a manifest whose last record is lost still finds its journal.
@@ -317,6 +320,15 @@ Status Store::Impl::RunCheckpoint(bool closing) noexcept {
   previous_checkpoint_ = plan.position;
   if (settled) UpdateSpace();
   return Status::Ok();
+}
+
+// A checkpoint is what a full disk needs most: it lets go of journal files.
+Status Store::Impl::RunCheckpoint(bool closing) noexcept {
+  std::lock_guard lock(checkpoint_mutex_);
+  Status status = TryCheckpoint(closing);
+  if (status.code() == StatusCode::kNoSpace && ballast_->GiveUp()) status = TryCheckpoint(closing);
+  (void)ballast_->Make();  // without room now, with the next checkpoint
+  return status;
 }
 
 Status Store::Impl::Checkpoint(bool closing) noexcept {
@@ -357,14 +369,13 @@ class CheckpointTask final : public BackgroundTask {
 // Work that failed halts its class, so that a full disk is not hammered. It is tried again when a
 // while has passed: the store resumes by itself.
 void Store::Impl::RetryHalted() noexcept {
-  constexpr auto kRetryAfter = std::chrono::seconds(1);
   for (const WorkClass work : {WorkClass::kFlush, WorkClass::kCompaction, WorkClass::kVerify}) {
     if (scheduler_->error(work).ok()) continue;
     {
       std::lock_guard lock(notes_mutex_);
       const auto now = Scheduler::Clock::now();
       auto& last = last_retry_[static_cast<size_t>(work)];
-      if (now - last < kRetryAfter) continue;
+      if (now - last < environment_.retry_after) continue;
       last = now;
     }
     scheduler_->ClearError(work);

@@ -122,15 +122,21 @@ bool Store::Impl::GiveUpReading(TableNumber table, const Status& why) noexcept {
   return true;
 }
 
-Status Store::Impl::InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept {
+Status Store::Impl::InstallJob(const Job& job, const std::vector<TableMeta>& outputs) noexcept {
   {
     std::lock_guard lock(manifest_mutex_);
     ManifestEdit edit;
     const RunId run = manifest_->state().next_run_id;
     StoreCounters::Add(counters_.tables_written, outputs.size());
-    edit.tree = EditFor(job, run, std::move(outputs));
+    edit.tree = EditFor(job, run, outputs);
     edit.next_run_id = run + 1;
-    LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+    if (Status status = manifest_->Commit(edit); !status.ok()) {
+      // Where the edit may have reached the disk they stay.
+      const bool unknown = !manifest_->status().ok();
+      for (const TableMeta& table : unknown ? std::vector<TableMeta>() : outputs)
+        (void)tables_->Remove(table.number);
+      return status;
+    }
     InstallTree();
     SizeCache();
   }
@@ -219,8 +225,8 @@ std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
   jobs_in_flight_.Add(job);
   const uint64_t writer = ++last_job_;
   CompactionHooks hooks;
-  hooks.install = [this](const Job& done, std::vector<TableMeta> outputs) {
-    return InstallJob(done, std::move(outputs));
+  hooks.install = [this](const Job& done, const std::vector<TableMeta>& outputs) {
+    return InstallJob(done, outputs);
   };
   hooks.release = [this, writer](const Job& over, const MergeJobStats& stats) {
     CountJob(over, stats);

@@ -42,6 +42,8 @@ struct StoreCounters {
   Counter duplicates_lost{0};  // another put of the same page was faster
   Counter rejected_no_space{0};
   Counter rejected_io_error{0};
+  Counter rejected_latched{0};  // manifest or journal has failed
+  Counter rejected_wear{0};     // beyond write_bytes_per_day
   Counter rejected_stalled{0};  // no memtable room within the bound
   Counter rejected_erased{0};   // the page or its root was being erased
   Counter rejected_policy{0};   // worth less than what would have to go for it
@@ -66,6 +68,7 @@ struct StoreCounters {
   Counter tables_written{0}, table_bytes_written{0};
   Counter slot_table_bytes_written{0};
   Counter orphan_slots_freed{0};
+  Counter scrub_failures{0};  // erase=physical: bytes of freed slots that could not be erased
   Counter pages_moved{0}, bytes_moved{0};  // out of segments that were given up
   Counter segments_retired{0};
   Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},

@@ -45,6 +45,14 @@ void Store::Impl::WaitForEarlierPuts() noexcept {
   put_done_.wait(lock, [&] { return journal_->LowWater() >= end; });
 }
 
+Status Store::Impl::ScrubFreed() noexcept {
+  Status status = log_->Scrub();
+  if (status.ok()) return status;
+  StoreCounters::Add(counters_.scrub_failures, 1);
+  NoteBackgroundError(status);
+  return status;
+}
+
 Status Store::Impl::Erase(Path::Impl& path, size_t first, size_t count) noexcept {
   const Call call(*this);
   LAMINA_RETURN_IF_ERROR(call.status());
@@ -67,7 +75,10 @@ Status Store::Impl::Erase(Path::Impl& path, size_t first, size_t count) noexcept
     for (const Entry& entry : entries) log_->Free(entry.slot, entry.tag(path.fingerprints[page]));
     path.locations[page].found = false;
   }
-  return Checkpoint(false);
+  // Before the checkpoint, which makes it durable together with what says that the slots are free.
+  const Status scrubbed = ScrubFreed();
+  LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  return scrubbed;
 }
 
 // The new epoch is durable before anything of the old one is freed: from then on neither a lookup
@@ -95,7 +106,9 @@ Status Store::Impl::EraseRoot(std::string_view root) noexcept {
     state->epoch.store(epoch, std::memory_order_release);
   }
   log_->FreeRoot(state->number);
-  return Checkpoint(false);
+  const Status scrubbed = ScrubFreed();
+  LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  return scrubbed;
 }
 
 }  // namespace lamina

@@ -41,6 +41,7 @@ class GetOperation {
       ++rounds_;
     }
     for (const size_t i : wanted) Miss(i, store_.counters_.misses_checksum);
+    if (freed_) (void)store_.ScrubFreed();
     size_t leading = 0;
     while (leading < count_ && states_[leading] == PageState::kOk) ++leading;
     Count();
@@ -212,7 +213,7 @@ class GetOperation {
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {
-    store_.log_->Free(read.slot, read.tag());
+    freed_ |= store_.log_->Free(read.slot, read.tag());
     store_.dirty_.store(true, std::memory_order_release);
     path_.locations[first_ + i].found = false;
   }
@@ -276,6 +277,7 @@ class GetOperation {
   const IoGovernor::Session session_;
   std::vector<iovec> fragments_;
   std::vector<size_t> sizes_;  // of each page
+  bool freed_ = false;         // a slot, which may have to be scrubbed
   std::vector<int> failures_;  // wrong reads of each page; every second one frees a slot
   int rounds_ = 0;
   uint64_t requests_ = 0;  // to the device

@@ -17,6 +17,7 @@ namespace lamina {
 namespace {
 
 constexpr std::string_view kManifestPrefix = "MANIFEST-";
+constexpr char kTemporarySuffix[] = ".tmp";
 // CURRENT is one short line; anything longer is not ours.
 constexpr uint64_t kMaxCurrentBytes = 256;
 // No manifest gets this large (it is rewritten at kManifestRewriteBytes); bounds what a damaged
@@ -200,85 +201,139 @@ Result<LoadedManifest> LoadManifest(FileSystem& fs, const std::string& directory
 }
 
 Manifest::Manifest(FileSystem& fs, std::string directory, const StoreId& store_id,
-                   ManifestState state) noexcept
-    : fs_(fs), directory_(std::move(directory)), store_id_(store_id), state_(std::move(state)) {}
+                   ManifestState state, Ballast* ballast) noexcept
+    : fs_(fs),
+      directory_(std::move(directory)),
+      store_id_(store_id),
+      state_(std::move(state)),
+      ballast_(ballast),
+      rewrite_at_(kManifestRewriteBytes) {}
 
 Result<std::unique_ptr<Manifest>> Manifest::Start(FileSystem& fs, const std::string& directory,
-                                                  const StoreId& store_id,
-                                                  ManifestState state) noexcept {
-  std::unique_ptr<Manifest> manifest(new Manifest(fs, directory, store_id, std::move(state)));
+                                                  const StoreId& store_id, ManifestState state,
+                                                  Ballast* ballast) noexcept {
+  std::unique_ptr<Manifest> manifest(
+      new Manifest(fs, directory, store_id, std::move(state), ballast));
   LAMINA_RETURN_IF_ERROR(manifest->StartFile());
   return manifest;
 }
 
+Status Manifest::Latched(Status why) noexcept {
+  latch_.Set(why);
+  return why;
+}
+
+// Whether what failed is to be tried again.
+bool Manifest::MakeRoom(const Status& failed) noexcept {
+  return failed.code() == StatusCode::kNoSpace && ballast_ != nullptr && ballast_->GiveUp();
+}
+
 // The new file is complete and synced before CURRENT names it, and the old one goes only when
-// CURRENT's rename is durable: at every moment CURRENT names a whole manifest.
+// CURRENT's rename is durable: at every moment CURRENT names a whole manifest. Up to the rename a
+// lack of space leaves everything as it was.
 Status Manifest::StartFile() noexcept {
-  const uint64_t old_number = file_number_;
-  file_number_ = TakeFileNumber();
-  const std::string path = directory_ + "/" + ManifestFileName(file_number_);
+  const uint64_t number = TakeFileNumber();
+  std::unique_ptr<File> file;
+  uint64_t bytes = 0;
+  const auto prepare = [&]() noexcept -> Status {
+    LAMINA_RETURN_IF_ERROR(WriteFile(number, &file, &bytes));
+    return NameInTemporary(number);
+  };
+  Status status = prepare();
+  if (MakeRoom(status)) status = prepare();
+  if (status.code() == StatusCode::kNoSpace) {
+    file.reset();
+    // Orphans if that fails: the next open removes them.
+    (void)fs_.Remove(directory_ + "/" + ManifestFileName(number));
+    return status;
+  }
+  if (!status.ok()) return Latched(std::move(status));
+
+  const std::string current = directory_ + "/" + kCurrentFileName;
+  status = fs_.Rename(current + kTemporarySuffix, current);
+  if (status.ok()) status = fs_.SyncDirectory(directory_);
+  if (!status.ok()) return Latched(std::move(status));
+  const uint64_t old_number = std::exchange(file_number_, number);
+  file_ = std::move(file);
+  offset_ = bytes;
+  records_ = 1;
+  // Older manifests that a crash left behind go with the store's other orphans at the next open.
+  if (old_number == 0) return Status::Ok();
+  status = fs_.Remove(directory_ + "/" + ManifestFileName(old_number));
+  return status.ok() ? status : Latched(std::move(status));
+}
+
+// Header and state, synced.
+Status Manifest::WriteFile(uint64_t number, std::unique_ptr<File>* file, uint64_t* bytes) noexcept {
   FileOpen how;
   how.write = how.create = how.truncate = true;
-  LAMINA_ASSIGN_OR_RETURN(file_, fs_.Open(path, how));
-
+  LAMINA_ASSIGN_OR_RETURN(*file, fs_.Open(directory_ + "/" + ManifestFileName(number), how));
   ManifestHeader header{};
   header.magic = kManifestMagic;
   header.version = kManifestVersion;
   header.store_id_high = store_id_.high;
   header.store_id_low = store_id_.low;
-  header.file_number = file_number_;
+  header.file_number = number;
   header.checksum = HeaderChecksum(header);
-  LAMINA_RETURN_IF_ERROR(file_->Write(0, std::as_bytes(std::span(&header, 1))));
-  offset_ = sizeof header;
-  records_ = 0;
-  LAMINA_RETURN_IF_ERROR(WriteRecord(state_.Snapshot()));
-  LAMINA_RETURN_IF_ERROR(SwitchCurrent());
-  // Older manifests that a crash left behind go with the store's other orphans at the next open.
-  if (old_number != 0) {
-    LAMINA_RETURN_IF_ERROR(fs_.Remove(directory_ + "/" + ManifestFileName(old_number)));
-  }
-  return Status::Ok();
+  LAMINA_RETURN_IF_ERROR((*file)->Write(0, std::as_bytes(std::span(&header, 1))));
+  const std::string record = EncodeRecord(state_.Snapshot(), 1);
+  LAMINA_RETURN_IF_ERROR((*file)->Write(sizeof header, std::as_bytes(std::span(record))));
+  *bytes = sizeof header + record.size();
+  return (*file)->Sync();
 }
 
-Status Manifest::SwitchCurrent() noexcept {
-  const std::string name = ManifestFileName(file_number_);
+// What CURRENT is to become.
+Status Manifest::NameInTemporary(uint64_t number) noexcept {
+  const std::string name = ManifestFileName(number);
   const std::string line = name + " " + Hex64(XXH3_64bits(name.data(), name.size())) + "\n";
-  const std::string path = directory_ + "/" + kCurrentFileName;
-  const std::string temporary = path + ".tmp";
   FileOpen how;
   how.write = how.create = how.truncate = true;
-  {
-    LAMINA_ASSIGN_OR_RETURN(auto file, fs_.Open(temporary, how));
-    LAMINA_RETURN_IF_ERROR(file->Write(0, std::as_bytes(std::span(line))));
-    LAMINA_RETURN_IF_ERROR(file->Sync());
-  }
+  LAMINA_ASSIGN_OR_RETURN(auto file,
+                          fs_.Open(directory_ + "/" + kCurrentFileName + kTemporarySuffix, how));
+  LAMINA_RETURN_IF_ERROR(file->Write(0, std::as_bytes(std::span(line))));
+  LAMINA_RETURN_IF_ERROR(file->Sync());
   // The manifest's own directory entry must not be younger on disk than CURRENT's.
-  LAMINA_RETURN_IF_ERROR(fs_.SyncDirectory(directory_));
-  LAMINA_RETURN_IF_ERROR(fs_.Rename(temporary, path));
   return fs_.SyncDirectory(directory_);
 }
 
+// A write that lacked space may be made again: nothing has been synced since, and the bytes and
+// their place are the same. A sync is never made again.
 Status Manifest::WriteRecord(const ManifestEdit& edit) noexcept {
   const std::string record = EncodeRecord(edit, records_ + 1);
-  LAMINA_RETURN_IF_ERROR(file_->Write(offset_, std::as_bytes(std::span(record))));
-  LAMINA_RETURN_IF_ERROR(file_->Sync());
+  const auto bytes = std::as_bytes(std::span(record));
+  Status status = file_->Write(offset_, bytes);
+  if (MakeRoom(status)) status = file_->Write(offset_, bytes);
+  if (status.code() == StatusCode::kNoSpace) return TakeBack(std::move(status));
+  if (status.ok()) status = file_->Sync();
+  if (!status.ok()) return Latched(std::move(status));
   offset_ += record.size();
   ++records_;
   return Status::Ok();
 }
 
+// Some of a record that lacked space may have been written. It goes again, durably: whoever is told
+// that there was no space acts as if the edit had never been.
+Status Manifest::TakeBack(Status why) noexcept {
+  Status status = file_->Truncate(offset_);
+  if (status.ok()) status = file_->Sync();
+  return status.ok() ? why : Latched(std::move(status));
+}
+
 Status Manifest::Commit(const ManifestEdit& edit) noexcept {
-  LAMINA_RETURN_IF_ERROR(latch_);
+  LAMINA_RETURN_IF_ERROR(latch_.status());
   ManifestEdit numbered = edit;
   numbered.next_file_number = state_.next_file_number;
   // Applied to a copy first: an edit that does not fit must not reach the disk.
   ManifestState next = state_;
   LAMINA_RETURN_IF_ERROR(next.Apply(numbered));
-  latch_ = WriteRecord(numbered);
-  LAMINA_RETURN_IF_ERROR(latch_);
+  LAMINA_RETURN_IF_ERROR(WriteRecord(numbered));
   state_ = std::move(next);
-  if (offset_ >= kManifestRewriteBytes) latch_ = StartFile();
-  return latch_;
+  // The edit stands, whatever becomes of the rewriting. Without space the file goes on growing.
+  if (offset_ >= rewrite_at_) {
+    (void)StartFile();
+    rewrite_at_ = offset_ + kManifestRewriteBytes;
+  }
+  return Status::Ok();
 }
 
 }  // namespace lamina

@@ -400,7 +400,7 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
     // The link to the page that followed it goes along where that one moves, too.
     if (i + 1 < batch_.size() && ChildOf(heat[1]) == batch_[i + 1].entry.slot)
       heat[1] = ChildWord(batch_[i + 1].to);
-    store_.log_->Publish(page.to, page.tag(), page.root, position);
+    store_.log_->Publish(page.to, page.tag(), page.root, position, /*synced=*/true);
     store_.log_->StoreHeat(page.to, page.tag(), heat);
     store_.log_->Free(page.entry.slot, page.tag());
     bytes += page.entry.length;
@@ -410,6 +410,7 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
   StoreCounters::Add(store_.counters_.pages_moved, end - begin);
   StoreCounters::Add(store_.counters_.bytes_moved, bytes);
   store_.bytes_since_checkpoint_.fetch_add(bytes, std::memory_order_relaxed);
+  store_.write_allowance_.Charge(bytes);
 }
 
 }  // namespace lamina

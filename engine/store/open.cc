@@ -64,15 +64,13 @@ std::string NormalisedLogDir(const std::string& path) {
 bool MayBeLeftover(std::string_view name) {
   uint64_t number = 0;
   return name == kLockFileName || name == kDefaultLogDir || name == "CURRENT.tmp" ||
-         ParseManifestFileName(name, &number);
+         name == kBallastFileName || ParseManifestFileName(name, &number);
 }
 
 // Options that are read and not yet acted upon are refused rather than ignored.
 Status RefuseUnsupported(const Options& options) {
   const Options defaults;
   const char* name = nullptr;
-  if (options.write_bytes_per_day != 0) name = "write_bytes_per_day";
-  if (options.erase != defaults.erase) name = "erase";
   if (options.tuner != defaults.tuner) name = "tuner";
   if (name == nullptr) return Status::Ok();
   return Status::NotSupported(std::string("option ") + name +
@@ -91,6 +89,7 @@ Store::Impl::Impl(std::string directory, const Options& options,
                  .writes_beside_reads = options.writes_beside_reads}),
       budget_(environment_.capacity_bytes != 0 ? environment_.capacity_bytes
                                                : options.capacity_bytes),
+      write_allowance_(options.write_bytes_per_day, WriteAllowance::Clock::now()),
       tickets_(options.submit_threads, [this](Ticket& ticket) { ServeTicket(ticket); }) {}
 
 Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
@@ -216,6 +215,14 @@ Status Store::Impl::OpenStore() noexcept {
   const bool clean = state.clean_close;
   const JournalPosition checkpoint = state.checkpoint;
   previous_checkpoint_ = checkpoint;
+  // A sixty-fourth at most: tests have stores that are smaller than options allow.
+  const uint64_t share = budget_.capacity() / 64 / kSlotUnitBytes * kSlotUnitBytes;
+  const uint64_t ballast_bytes =
+      budget_.capacity() == 0 ? kBallastBytes : std::min(kBallastBytes, share);
+  ballast_ = std::make_unique<Ballast>(*fs_, directory_, ballast_bytes, options_.min_free_bytes);
+  // One that is there is at hand for the new manifest; a new one comes after it.
+  const auto has_ballast = fs_->Exists(directory_ + "/" + kBallastFileName);
+  if (has_ballast.ok() && *has_ballast) (void)ballast_->Make();
 
   MakeParts();
   LAMINA_RETURN_IF_ERROR(OpenTensorLog(&state));
@@ -230,6 +237,9 @@ Status Store::Impl::OpenStore() noexcept {
   log_->FinishReplay();
   NoteReplay(recovery, replay);
   EndPhase("journal_replay");
+  if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
+    recovery_notes_.emplace_back(scrubbed.message());
+  EndPhase("erasing_free_slots");
   MakeEvictor(state);
   EndPhase("eviction_state");
 
@@ -240,8 +250,8 @@ Status Store::Impl::OpenStore() noexcept {
   state.shape = shape_.ToString();
   const uint64_t epoch = state.open_epoch;
   next_segment_id_ = state.next_segment_id;
-  LAMINA_ASSIGN_OR_RETURN(manifest_,
-                          Manifest::Start(*fs_, directory_, store_id_, std::move(state)));
+  LAMINA_ASSIGN_OR_RETURN(
+      manifest_, Manifest::Start(*fs_, directory_, store_id_, std::move(state), ballast_.get()));
   if (manifest_->file_number() != loaded.file_number) {
     LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + ManifestFileName(loaded.file_number)));
   }
@@ -251,22 +261,33 @@ Status Store::Impl::OpenStore() noexcept {
   journal.epoch = epoch;
   journal.sync = options_.durability == Options::Durability::kBatch;
   journal.file_bytes = journal_file_bytes_;
+  journal.ballast = ballast_.get();
   LAMINA_ASSIGN_OR_RETURN(journal_, JournalWriter::Open(*fs_, journal));
+  (void)ballast_->Make();  // without room now, with a checkpoint
   EndPhase("new_manifest_and_journal");
   LAMINA_RETURN_IF_ERROR(OpenIndex(std::move(replayed)));
   EndPhase("filters_and_top_indexes");
   StartBackground();
 
-  // What was replayed becomes part of the checkpointed state, so that positions of older epochs are
-  // done with. durability=batch starts from a checkpoint too.
   const bool replayed_any = recovery.pages() > 0;
   walk_orphans_ = !clean && !created_;
   orphan_walk_owed_ = walk_orphans_.load();
-  if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(Checkpoint(false));
+  if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(MakeFirstCheckpoint());
   EndPhase("first_checkpoint");
   if (budget_.OverBytes() > 0) WakeReclaim();
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
+  return Status::Ok();
+}
+
+// What was replayed becomes part of the checkpointed state, so that positions of older epochs are
+// done with. durability=batch starts from a checkpoint too. A full disk does not keep the store
+// from being read: then the checkpoint is made when there is room.
+Status Store::Impl::MakeFirstCheckpoint() noexcept {
+  checkpoint_owed_ = options_.durability == Options::Durability::kBatch;
+  const Status status = Checkpoint(false);
+  if (status.code() != StatusCode::kNoSpace) return status;
+  NoteBackgroundError(status);
   return Status::Ok();
 }
 
@@ -331,6 +352,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.store_id = store_id_;
   options.slot_table_dir = directory_;
   options.capacity_bytes = budget_.capacity();
+  options.physical_erase = options_.erase == Options::Erase::kPhysical;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
   oracle_ = std::make_unique<LogOracle>(*log_);
   for (const auto& [id, segment] : state->segments) {

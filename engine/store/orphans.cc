@@ -103,6 +103,7 @@ class OrphanTask final : public BackgroundTask {
     }
     StoreCounters::Add(store_.counters_.orphan_slots_freed, freed);
     if (freed > 0) store_.dirty_.store(true, std::memory_order_release);
+    (void)store_.ScrubFreed();
   }
 
   Store::Impl& store_;

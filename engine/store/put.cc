@@ -29,7 +29,7 @@ class PutOperation {
     store_.Locate(path_, first_, count_, false);
     CollectMissing();
     if (!index_only_) store_.NoteUse(path_, first_, count_);
-    if (!pages_.empty() && MakeRoom() && Admit() && TakeSlots()) {
+    if (!pages_.empty() && MakeRoom() && TakeAllowance() && Admit() && TakeSlots()) {
       const uint64_t ticket = Register();
       guard_ = store_.journal_->Begin();
       if (index_only_) {
@@ -43,6 +43,8 @@ class PutOperation {
     }
     ReleaseUnpublished();
     Unreserve();
+    if (freed_) (void)store_.ScrubFreed();
+    store_.write_allowance_.GiveBack(allowance_left_);
     return Finish();
   }
 
@@ -86,10 +88,36 @@ class PutOperation {
     StoreCounters::Add(store_.counters_.pages_already_present, present);
   }
 
+  // What is counted: lack of space, whatever lacked it, or else `other`.
+  StoreCounters::Counter& SpaceOr(StoreCounters::Counter& other, const Status& why) noexcept {
+    return why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space : other;
+  }
+
   bool MakeRoom() noexcept {
+    if (const Status latched = store_.LatchStatus(); !latched.ok()) {
+      RejectFrom(0, store_.counters_.rejected_latched, latched);
+      return false;
+    }
     const Status room = store_.MakeMemtableRoom();
-    if (!room.ok()) RejectFrom(0, store_.counters_.rejected_stalled, room);
+    if (!room.ok()) RejectFrom(0, SpaceOr(store_.counters_.rejected_stalled, room), room);
     return room.ok();
+  }
+
+  // As many leading pages as write_bytes_per_day allows now; the rest is rejected.
+  bool TakeAllowance() noexcept {
+    if (index_only_) return true;
+    const auto now = WriteAllowance::Clock::now();
+    for (size_t i = 0; i < pages_.size(); ++i) {
+      if (store_.write_allowance_.TryTake(pages_[i].length, now)) {
+        allowance_left_ += pages_[i].length;
+        continue;
+      }
+      RejectFrom(i, store_.counters_.rejected_wear,
+                 Status::NoSpace("put: write_bytes_per_day=" +
+                                 std::to_string(store_.options_.write_bytes_per_day) +
+                                 " allows no more for now"));
+    }
+    return !pages_.empty();
   }
 
   // One past the last page that has the slot size of pages_[i].
@@ -131,10 +159,7 @@ class PutOperation {
       if (!runs.ok() || runs->empty()) {
         const Status why =
             runs.ok() ? Status::NoSpace("put: no slot can be overwritten now") : runs.status();
-        RejectFrom(i,
-                   why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space
-                                                      : store_.counters_.rejected_io_error,
-                   why);
+        RejectFrom(i, SpaceOr(store_.counters_.rejected_io_error, why), why);
         break;
       }
       for (const SlotRun& run : *runs) {
@@ -169,16 +194,16 @@ class PutOperation {
     }
     std::vector<PageWrite> writes(pages_.size());
     for (size_t i = 0; i < pages_.size(); ++i) {
+      allowance_left_ -= pages_[i].length;
       writes[i].slot = pages_[i].slot;
       writes[i].fingerprint = path_.fingerprints[pages_[i].page];
       writes[i].fragments =
           std::span(fragments_).subspan(pages_[i].first_fragment, buffers_.buffers_per_page);
     }
     IoTally tally;
-    const bool sync = store_.options_.durability == Options::Durability::kBatch;
     const IoGovernor::Session session(store_.governor_, IoClass::kPut);
     const Status status = store_.log_->WritePages(
-        **queue, writes, {store_.options_.request_bytes, &session}, sync, &tally);
+        **queue, writes, {store_.options_.request_bytes, &session}, Syncs(), &tally);
     store_.CountTally(tally, true);
     size_t good = 0;
     while (good < writes.size() && writes[good].ok) ++good;
@@ -187,7 +212,13 @@ class PutOperation {
       pages_[i].checksum = writes[i].checksum;
     }
     // A prefix has no hole at its head: what follows a failed page is given up with it.
-    if (good < pages_.size()) RejectFrom(good, store_.counters_.rejected_io_error, status);
+    if (good < pages_.size())
+      RejectFrom(good, SpaceOr(store_.counters_.rejected_io_error, status), status);
+  }
+
+  // Whether payloads are on stable storage before they are published.
+  bool Syncs() const noexcept {
+    return store_.options_.durability == Options::Durability::kBatch && !index_only_;
   }
 
   void PretendWritten() noexcept {
@@ -222,10 +253,7 @@ class PutOperation {
     }
     auto appended = store_.journal_->Append(guard_, records);
     if (!appended.ok()) {
-      RejectFrom(0,
-                 appended.status().code() == StatusCode::kNoSpace
-                     ? store_.counters_.rejected_no_space
-                     : store_.counters_.rejected_io_error,
+      RejectFrom(0, SpaceOr(store_.counters_.rejected_io_error, appended.status()),
                  appended.status());
       return false;
     }
@@ -293,8 +321,8 @@ class PutOperation {
       const Fingerprint f = path_.fingerprints[page.page];
       Location& location = path_.locations[page.page];
       // What it replaces was unproven: its bytes are not needed any more.
-      if (location.found) store_.log_->Free(location.entry.slot, location.entry.tag(f));
-      store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position());
+      if (location.found) freed_ |= store_.log_->Free(location.entry.slot, location.entry.tag(f));
+      store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position(), Syncs());
       page.taken = false;
       location = {entry, true};
       state(page.page) = PageState::kOk;
@@ -363,6 +391,7 @@ class PutOperation {
       if (page.taken) released_.push_back(page.slot);
     }
     for (const SlotRef slot : released_) store_.log_->Release(slot);
+    freed_ |= !released_.empty();
   }
 
   size_t Finish() noexcept {
@@ -383,6 +412,8 @@ class PutOperation {
   std::vector<iovec> fragments_;
   std::vector<SlotRef> released_;
   std::vector<std::pair<uint32_t, uint64_t>> reserved_;  // slot size, pages
+  bool freed_ = false;                                   // slots, which may have to be scrubbed
+  uint64_t allowance_left_ = 0;                          // bytes taken of it and not written
   JournalWriter::Guard guard_;
   TreePtr located_in_;  // the tree that the path's locations are at least as new as
 };

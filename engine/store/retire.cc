@@ -196,7 +196,9 @@ bool Store::Impl::Stopped(const RetireHow& how) const noexcept {
 Status Store::Impl::Retire(std::span<const uint32_t> segments, const RetireHow& how,
                            RetireReport* report) noexcept {
   std::lock_guard lock(retire_mutex_);
-  return SegmentRetirement(*this, how, report).Run(segments);
+  Status status = SegmentRetirement(*this, how, report).Run(segments);
+  (void)ScrubFreed();  // copies that came to nothing
+  return status;
 }
 
 Status Store::Impl::RetireSegments(std::span<const uint32_t> segments, bool move_live,

@@ -40,6 +40,8 @@ constexpr NamedCounter kPageCounters[] = {
     {"duplicates_lost", &StoreCounters::duplicates_lost},
     {"rejected_no_space", &StoreCounters::rejected_no_space},
     {"rejected_io_error", &StoreCounters::rejected_io_error},
+    {"rejected_latched", &StoreCounters::rejected_latched},
+    {"rejected_wear", &StoreCounters::rejected_wear},
     {"rejected_stalled", &StoreCounters::rejected_stalled},
     {"rejected_erased", &StoreCounters::rejected_erased},
     {"rejected_policy", &StoreCounters::rejected_policy},
@@ -52,6 +54,7 @@ constexpr NamedCounter kUpkeepCounters[] = {
     {"table_bytes_written", &StoreCounters::table_bytes_written},
     {"slot_table_bytes_written", &StoreCounters::slot_table_bytes_written},
     {"orphan_slots_freed", &StoreCounters::orphan_slots_freed},
+    {"scrub_failures", &StoreCounters::scrub_failures},
     {"pages_moved", &StoreCounters::pages_moved},
     {"bytes_moved", &StoreCounters::bytes_moved},
     {"segments_retired", &StoreCounters::segments_retired},
@@ -267,6 +270,9 @@ std::string Store::Impl::StatsJson() noexcept {
       .Field("eviction", evictor_->memory_bytes())
       .End();
   WriteRoots(json);
+  json.Key("ballast").BeginObject();
+  json.Field("held", ballast_->held()).Field("uses", ballast_->uses()).End();
+  json.Field("latched", LatchStatus().message());
   json.Field("replayed_pages", replayed_pages_);
   json.Key("open_us").BeginObject();
   for (const Phase& phase : open_phases_) json.Field(phase.name, phase.us);

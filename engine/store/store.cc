@@ -110,6 +110,16 @@ void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop
   }
 }
 
+Status Store::Impl::LatchStatus() const noexcept {
+  Status why = manifest_->status();
+  if (why.ok()) why = journal_->status();
+  if (why.ok()) return why;
+  return {why.code(), directory_ +
+                          ": nothing is stored any more until the store is opened again, "
+                          "since its metadata could not be written: " +
+                          std::string(why.message())};
+}
+
 void Store::Impl::CountTally(const IoTally& tally, bool write) noexcept {
   StoreCounters::Add(write ? counters_.write_requests : counters_.read_requests, tally.requests);
   StoreCounters::Add(write ? counters_.write_bytes : counters_.read_bytes, tally.device_bytes);

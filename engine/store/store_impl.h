@@ -40,6 +40,7 @@
 #include "compaction/scheduler.h"
 #include "engine/base/buffer.h"
 #include "engine/index/block_cache.h"
+#include "engine/io/ballast.h"
 #include "engine/io/file_system.h"
 #include "engine/io/io_governor.h"
 #include "engine/io/queue_pool.h"
@@ -57,6 +58,7 @@
 #include "engine/store/ticket.h"
 #include "engine/store/ticket_queue.h"
 #include "engine/store/view.h"
+#include "engine/store/write_allowance.h"
 #include "tensorlog/journal_reader.h"
 #include "tensorlog/journal_writer.h"
 #include "tensorlog/tensor_log.h"
@@ -90,6 +92,8 @@ struct StoreEnvironment {
   uint64_t capacity_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
+  // How long after background work has failed it is tried again.
+  std::chrono::milliseconds retry_after{1000};
 };
 
 class Store::Impl final : private SegmentSource {
@@ -230,6 +234,8 @@ class Store::Impl final : private SegmentSource {
   void NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   void NoteMore(size_t noted) noexcept;
   void CountTally(const IoTally& tally, bool write) noexcept;
+  // Ok, or why nothing is stored any more until the store is opened again. Cheap.
+  [[nodiscard]] Status LatchStatus() const noexcept;
 
   // ---- submit.cc
   Result<uint64_t> Submit(AsyncCall::Kind kind, Path::Impl& path, size_t first, size_t count,
@@ -304,6 +310,9 @@ class Store::Impl final : private SegmentSource {
 
   // ---- erase.cc
   void WaitForEarlierPuts() noexcept;
+  // With erase=physical, whoever has freed slots does this before the call returns:
+  // TensorLog::Scrub. Failures are noted and counted, too.
+  Status ScrubFreed() noexcept;
 
   // ---- checkpoint.cc
   struct CheckpointPlan;
@@ -312,8 +321,10 @@ class Store::Impl final : private SegmentSource {
   Status PrepareCheckpoint(CheckpointPlan* plan) noexcept;
   Status SavePolicy(CheckpointPlan* plan) noexcept;
   Status CommitCheckpoint(CheckpointPlan* plan) noexcept;
+  Status TryCheckpoint(bool closing) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
   [[nodiscard]] uint64_t JournalSinceCheckpoint() const noexcept;
+  Status MakeFirstCheckpoint() noexcept;
   // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level
   // 0 has too many runs.
   Status MakeMemtableRoom() noexcept;
@@ -357,7 +368,7 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
   std::unique_ptr<BackgroundTask> Claim(Job job) noexcept;
   MergeJobOptions MergeOptions(const Job& job, uint64_t writer) noexcept;
-  Status InstallJob(const Job& job, std::vector<TableMeta> outputs) noexcept;
+  Status InstallJob(const Job& job, const std::vector<TableMeta>& outputs) noexcept;
   void CountJob(const Job& job, const MergeJobStats& stats) noexcept;
   void InstallTree() noexcept;  // under manifest_mutex_
   void NoteBackgroundError(const Status& status) noexcept;
@@ -381,6 +392,7 @@ class Store::Impl final : private SegmentSource {
   uint64_t instance_ = 0;  // tells paths of this open store from others'
   std::unique_ptr<FileSystem> fs_;
   std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Ballast> ballast_;
   Creation creation_;
   StoreId store_id_;
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
@@ -412,6 +424,7 @@ class Store::Impl final : private SegmentSource {
   LoadModel load_model_;
   SpaceBudget budget_;
   std::unique_ptr<Evictor> evictor_;
+  WriteAllowance write_allowance_;
 
   std::mutex retire_mutex_;
   std::mutex erase_mutex_;
@@ -448,6 +461,8 @@ class Store::Impl final : private SegmentSource {
   std::atomic<bool> flush_wanted_{false};
   std::atomic<bool> reclaim_wanted_{false};
   std::atomic<bool> dirty_{false};  // something to checkpoint
+  // durability=batch: what earlier processes left is not known to be durable until a checkpoint.
+  std::atomic<bool> checkpoint_owed_{false};
   std::atomic<uint64_t> bytes_since_checkpoint_{0};
   std::atomic<uint64_t> checkpoint_sequence_{0};  // of the journal, where the last one stands
   std::atomic<uint64_t> bytes_since_policy_saved_{0};

@@ -303,6 +303,7 @@ TEST_CASE("bounded engines overwrite, and still hand back what a round put") {
   }
   CHECK(engines.contains("raw"));
   CHECK(engines.contains("lamina"));
+  CHECK(engines.contains("hash"));
   CHECK(!engines.contains("file"));
 }
 

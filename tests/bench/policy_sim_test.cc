@@ -44,7 +44,7 @@ TEST_CASE("LRU by sampling hits what an exact one does") {
   }
 }
 
-TEST_CASE("PRHD lies between LRU and the optimum, and writes less") {
+TEST_CASE("PRHD lies between LRU and the optimum, and writes less", "[hit rates]") {
   const Workload workload = MakeConversation(4000, 3);
   for (const double percent : {1., 2., 5.}) {
     INFO(percent << " %");
@@ -58,7 +58,7 @@ TEST_CASE("PRHD lies between LRU and the optimum, and writes less") {
   }
 }
 
-TEST_CASE("PRHD is nowhere far below LRU when hit rates swing") {
+TEST_CASE("PRHD is nowhere far below LRU when hit rates swing", "[hit rates]") {
   for (const uint64_t seed : {1u, 2u, 3u}) {
     const Workload workload = MakeStaged(1400, seed);
     for (const double percent : {2., 10., 20.}) {
@@ -70,7 +70,7 @@ TEST_CASE("PRHD is nowhere far below LRU when hit rates swing") {
   }
 }
 
-TEST_CASE("condemned pages give back most of what the slack takes") {
+TEST_CASE("condemned pages give back most of what the slack takes", "[hit rates]") {
   const Workload workload = MakeConversation(4000, 4);
   const PolicySimOptions whole = OptionsOf(workload, 10);
   PolicySimOptions smaller = whole;
@@ -152,7 +152,7 @@ std::string TraceFile() {
   return given != nullptr ? given : LAMINA_TEST_TRACE;
 }
 
-TEST_CASE("on the real trace the yardsticks are exact and PRHD meets its goals") {
+TEST_CASE("on the real trace the yardsticks are exact and PRHD meets its goals", "[hit rates]") {
   const std::string file = TraceFile();
   if (!std::filesystem::exists(file)) {
     WARN("skipped: " << file << " is not there");

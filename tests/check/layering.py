@@ -40,6 +40,7 @@ READERS = {
     'tools/sst-dump': ALL,
     'tools/vlog_gc': ALL,
     'tools/vlog-gc': ALL,
+    'bench/engine_hash': (LOG, IO, BASE),
     'bench/index_': ALL,
     'bench/policy_': (EVICTION, BASE),
     'bench/whatif': (TUNER, BASE),

@@ -246,7 +246,8 @@ TEST_CASE("a collection that is told to stop keeps what it has, and the next one
   CHECK(rest.segments_freed > 0);
 }
 
-TEST_CASE("without room for a new segment, pages go to slots that are free or condemned") {
+TEST_CASE("without room for a new segment, pages go to slots that are free or condemned",
+          "[simulated]") {
   for (const bool room : {true, false}) {
     SimulatedDisk disk(1);
     auto opened = OpenOn(disk.Restart());
@@ -280,12 +281,13 @@ Status Collect(Store& store) {
   return store.impl()->CollectGarbage({}, nullptr, &report);
 }
 
-TEST_CASE("a crash at every operation of a collection loses and resurrects nothing") {
+TEST_CASE("a crash at every operation of a collection loses and resurrects nothing",
+          "[simulated]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   CrashEverywhere(kind, {}, Collect, [](Store& store) { CHECK(SegmentsOf(store).size() <= 3); });
 }
 
-TEST_CASE("a failure of any operation of a collection is survived") {
+TEST_CASE("a failure of any operation of a collection is survived", "[simulated]") {
   FailEverywhere(EIO, Collect);
 }
 

@@ -1,6 +1,7 @@
 // Many threads on one store. Run under ThreadSanitizer in CI.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <random>
 #include <thread>
 
 #include "engine/store/store_impl.h"

@@ -146,12 +146,20 @@ class History {
     if (store.Flush().ok() && !disk_.crashed()) kept_ = std::move(now);
   }
 
+  static uint64_t Retired(Store& store) { return store.impl()->counters().segments_retired.load(); }
+
   // Every tagged slot is reached by an entry, and disk space is what the budget allows.
   static void CheckNothingLeaked(Store& store) {
     const auto deadline = Scheduler::Clock::now() + std::chrono::seconds(60);
     CHECK(store.impl()->scheduler().WaitIdle(deadline).ok());
     CHECK(store.Flush().ok());
     CHECK(store.impl()->CompactAll().ok());
+    // Behind a checkpoint the store may find that its metadata has grown, and give up a segment:
+    // that leaves dead entries.
+    for (uint64_t retired = UINT64_MAX; retired != Retired(store);) {
+      retired = Retired(store);
+      CHECK(store.impl()->CompactAll().ok());
+    }
     uint64_t tagged = 0;
     store.impl()->log().ForEachSlot([&](Segment&, uint32_t, Slot& slot) {
       CHECK(slot.pins() == 0);
@@ -176,16 +184,11 @@ class History {
   std::set<uint32_t> erased_;
 };
 
-// Every operation, or every so many.
-uint64_t Step() {
-  const char* step = std::getenv("LAMINA_CRASH_STEP");
-  return step == nullptr ? 1 : std::strtoull(step, nullptr, 10);
-}
-
-TEST_CASE("a crash of a full store at any operation loses no live page and leaks nothing") {
+TEST_CASE("a crash of a full store at any operation loses no live page and leaks nothing",
+          "[simulated]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   uint64_t evicted = 0;
-  for (uint64_t n = 1;; n += Step()) {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history(disk);
     auto fs = disk.Restart();
@@ -203,8 +206,8 @@ TEST_CASE("a crash of a full store at any operation loses no live page and leaks
   REQUIRE(evicted > 100);  // the history that was not cut off
 }
 
-TEST_CASE("a failure of any operation of a full store is survived") {
-  for (uint64_t n = 1;; n += Step()) {
+TEST_CASE("a failure of any operation of a full store is survived", "[simulated]") {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history(disk);
     {

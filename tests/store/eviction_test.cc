@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <random>
 
 #include "engine/io/simulated_file_system.h"
 #include "engine/store/store_impl.h"
@@ -179,7 +180,7 @@ size_t HitsWith(End end) {
   return hits;
 }
 
-TEST_CASE("what was warm is warm after a restart, and the same pages go next") {
+TEST_CASE("what was warm is warm after a restart, and the same pages go next", "[simulated]") {
   const size_t straight = HitsWith(End::kNone);
   const size_t closed = HitsWith(End::kClosed);
   const size_t killed = HitsWith(End::kKilled);

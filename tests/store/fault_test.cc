@@ -104,9 +104,10 @@ struct History {
   }
 };
 
-TEST_CASE("a crash at every operation loses nothing that was promised and brings nothing back") {
+TEST_CASE("a crash at every operation loses nothing that was promised and brings nothing back",
+          "[simulated]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (uint64_t n = 1;; ++n) {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history{disk};
     history.power = kind == SimulatedCrash::kPower;
@@ -121,8 +122,9 @@ TEST_CASE("a crash at every operation loses nothing that was promised and brings
   }
 }
 
-TEST_CASE("a failure of any operation is survived, and later checkpoints forget nothing") {
-  for (uint64_t n = 1;; ++n) {
+TEST_CASE("a failure of any operation is survived, and later checkpoints forget nothing",
+          "[simulated]") {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history{disk};
     history.power = true;

@@ -6,7 +6,8 @@
 namespace lamina::testing {
 namespace {
 
-TEST_CASE("while compaction is behind puts are refused and level 0 stays within its bound") {
+TEST_CASE("while compaction is behind puts are refused and level 0 stays within its bound",
+          "[simulated]") {
   const auto [ratio, most] = GENERATE(std::pair(2, size_t{12}), std::pair(10, size_t{20}));
   QuietStore store("size_ratio=" + std::to_string(ratio));
   store.scheduler().Pause();
@@ -30,7 +31,8 @@ TEST_CASE("while compaction is behind puts are refused and level 0 stays within 
   REQUIRE(store.Reads(stored + 1));
 }
 
-TEST_CASE("while compaction fails puts are refused with its error, and reads go on") {
+TEST_CASE("while compaction fails puts are refused with its error, and reads go on",
+          "[simulated]") {
   QuietStore store("size_ratio=4");
   size_t stored = 0;
   for (; stored < 12; ++stored) REQUIRE(store.PutAndFlush(stored));
@@ -49,7 +51,8 @@ TEST_CASE("while compaction fails puts are refused with its error, and reads go 
   REQUIRE(store.LevelZeroRuns() < 12);
 }
 
-TEST_CASE("a store that is opened with a full level 0 takes pages once it has been compacted") {
+TEST_CASE("a store that is opened with a full level 0 takes pages once it has been compacted",
+          "[simulated]") {
   QuietStore store("size_ratio=2");
   for (size_t page = 0; page < 12; ++page) REQUIRE(store.PutAndFlush(page));
   store.Reopen();

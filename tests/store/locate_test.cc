@@ -8,7 +8,7 @@
 namespace lamina::testing {
 namespace {
 
-TEST_CASE("blocks fetched from runs that were then not asked are counted") {
+TEST_CASE("blocks fetched from runs that were then not asked are counted", "[simulated]") {
   constexpr uint64_t kSeed = 7;  // of the store's secret: which keys lie between which
   SimulatedDisk disk(kSeed);
   StoreEnvironment environment;

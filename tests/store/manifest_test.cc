@@ -2,10 +2,13 @@
 #include "engine/store/manifest.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 
+#include "engine/io/ballast.h"
 #include "engine/io/posix_file_system.h"
+#include "engine/io/simulated_file_system.h"
 #include "engine/store/manifest_format.h"
 #include "tests/store/store_fixture.h"
 
@@ -173,6 +176,101 @@ TEST_CASE("a manifest file has the bytes it always had") {
   const std::string golden = std::string(LAMINA_GOLDENS) + "/manifest.bin";
   if (std::getenv("LAMINA_REWRITE_GOLDENS") != nullptr) WriteFile(golden, bytes);
   REQUIRE(bytes == ReadFile(golden));
+}
+
+// A manifest on a disk that fails as it is told to.
+struct FailingDisk {
+  explicit FailingDisk(bool with_ballast = false) {
+    REQUIRE(fs->MakeDirectory("/m").ok());
+    manifest =
+        *Manifest::Start(*fs, "/m", {11, 22}, SomeState(), with_ballast ? &ballast : nullptr);
+    if (with_ballast) REQUIRE(ballast.Make().ok());
+  }
+  Status Commit(uint64_t counter) {
+    ManifestEdit edit;
+    edit.epoch_counter = counter;
+    return manifest->Commit(edit);
+  }
+  // What the next process finds.
+  uint64_t Counter() {
+    const auto after = disk.Restart();
+    const auto loaded = LoadManifest(*after, "/m");
+    REQUIRE(loaded.ok());
+    return loaded->state.epoch_counter;
+  }
+
+  SimulatedDisk disk{3};
+  std::unique_ptr<FileSystem> fs = disk.Restart();
+  Ballast ballast{*fs, "/m", kBallastBytes, 0};
+  std::unique_ptr<Manifest> manifest;
+};
+
+TEST_CASE("an edit that lacked space leaves nothing behind, and the next one goes through") {
+  const int error = GENERATE(ENOSPC, EDQUOT);
+  FailingDisk f;
+  REQUIRE(f.Commit(1).ok());
+  const uint64_t bytes = f.manifest->bytes();
+  f.disk.FailOperation(1, error);
+  REQUIRE(f.Commit(2).code() == StatusCode::kNoSpace);
+  REQUIRE(f.manifest->status().ok());
+  REQUIRE(f.manifest->state().epoch_counter == 1);
+  REQUIRE(f.manifest->bytes() == bytes);
+  bool more = GENERATE(false, true);
+  if (more) REQUIRE(f.Commit(3).ok());
+  f.disk.Crash(SimulatedCrash::kPower);
+  REQUIRE(f.Counter() == (more ? 3 : 1));
+}
+
+TEST_CASE("an edit that lacks space is written with what the ballast gives") {
+  FailingDisk f(true);
+  f.disk.FailOperation(1, ENOSPC);
+  REQUIRE(f.Commit(2).ok());
+  REQUIRE(f.ballast.uses() == 1);
+  f.disk.Crash(SimulatedCrash::kPower);
+  REQUIRE(f.Counter() == 2);
+}
+
+TEST_CASE("a sync of the manifest is never repeated, whatever it failed with") {
+  const int error = GENERATE(EIO, ENOSPC);
+  FailingDisk f(true);
+  f.disk.FailOperation(2, error);
+  const Status failed = f.Commit(2);
+  REQUIRE_FALSE(failed.ok());
+  REQUIRE(f.ballast.uses() == 0);
+  const uint64_t operations = f.disk.operations();
+  REQUIRE(f.Commit(3).message() == failed.message());
+  REQUIRE(f.manifest->status().message() == failed.message());
+  REQUIRE(f.disk.operations() == operations);
+}
+
+TEST_CASE("an edit that lacked space and cannot be taken back latches the manifest") {
+  FailingDisk f;
+  const uint64_t count = GENERATE(2, 3);  // the cut fails, or its sync
+  f.disk.FailOperation(1, ENOSPC, count);
+  REQUIRE_FALSE(f.Commit(2).ok());
+  f.disk.FailOperation(0, 0);
+  REQUIRE_FALSE(f.manifest->status().ok());
+  REQUIRE_FALSE(f.Commit(3).ok());
+}
+
+TEST_CASE("a manifest that cannot be rewritten for lack of space goes on in the old file") {
+  FailingDisk f;
+  ManifestEdit large;
+  large.policy_state = std::string(4 << 20, 'x');
+  while (f.manifest->bytes() + (4 << 20) < kManifestRewriteBytes)
+    REQUIRE(f.manifest->Commit(large).ok());
+  const uint64_t number = f.manifest->file_number();
+  // Behind the edit and its sync: the making of the new file, its writes, CURRENT's.
+  f.disk.FailOperation(GENERATE(3, 4, 5, 7, 8), ENOSPC);
+  large.policy_state = std::string(5 << 20, 'y');
+  large.epoch_counter = 7;
+  REQUIRE(f.manifest->Commit(large).ok());
+  REQUIRE(f.disk.counts().faults == 1);
+  REQUIRE(f.manifest->status().ok());
+  REQUIRE(f.manifest->file_number() == number);
+  REQUIRE(f.Commit(8).ok());
+  f.disk.Crash(SimulatedCrash::kPower);
+  REQUIRE(f.Counter() == 8);
 }
 
 }  // namespace

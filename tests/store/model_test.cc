@@ -4,6 +4,7 @@
 // The seed is printed; LAMINA_SEED repeats a run, LAMINA_MODEL_OPERATIONS makes it longer.
 #include <catch2/catch.hpp>
 #include <map>
+#include <random>
 #include <set>
 
 #include "engine/store/store_impl.h"
@@ -11,11 +12,6 @@
 
 namespace lamina::testing {
 namespace {
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // Conversations: a tree of token sequences with shared prefixes, so that stems branch everywhere.
 class Model {

@@ -135,7 +135,7 @@ using Act = std::function<Status(Store&)>;
 // at the store when `act` went through.
 inline void CrashEverywhere(SimulatedCrash kind, const std::function<void(SimulatedDisk&)>& prepare,
                             const Act& act, const std::function<void(Store&)>& after) {
-  for (uint64_t n = 1;; ++n) {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     MoveHistory history;
     bool through = false;
@@ -163,7 +163,7 @@ inline void CrashEverywhere(SimulatedCrash kind, const std::function<void(Simula
 
 // A failure of every operation of `act` in turn: the store goes on, and so does the next one.
 inline void FailEverywhere(int error, const Act& act) {
-  for (uint64_t n = 1;; ++n) {
+  for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     MoveHistory history;
     bool through = false;

@@ -280,14 +280,15 @@ Status RetireTwo(Store& store) {
   return store.impl()->RetireSegments(ids, true, nullptr, &report);
 }
 
-TEST_CASE("a crash at every operation of giving up segments loses and resurrects nothing") {
+TEST_CASE("a crash at every operation of giving up segments loses and resurrects nothing",
+          "[simulated]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   CrashEverywhere(kind, {}, RetireTwo, [](Store& store) {
     CHECK(SegmentsOf(store) == std::set<uint32_t>{3, 4});
   });
 }
 
-TEST_CASE("a failure of any operation of giving up segments is survived") {
+TEST_CASE("a failure of any operation of giving up segments is survived", "[simulated]") {
   FailEverywhere(GENERATE(EIO, ENOSPC), RetireTwo);
 }
 

@@ -25,8 +25,8 @@ SimulatedFaults UnreadableTables() {
   return faults;
 }
 
-TEST_CASE(
-    "a table that could not be opened with the store is noted, and opened by a later lookup") {
+TEST_CASE("a table that could not be opened with the store is noted, and opened by a later lookup",
+          "[simulated]") {
   QuietStore store("");
   store.PutEntries(0, kPagesPut);
   REQUIRE(store.store().Flush().ok());
@@ -46,7 +46,8 @@ TEST_CASE(
   REQUIRE_THAT(stats, Catch::Contains("\"table_problems\":[]"));
 }
 
-TEST_CASE("a table that could not be opened after its flush is opened with the next one") {
+TEST_CASE("a table that could not be opened after its flush is opened with the next one",
+          "[simulated]") {
   QuietStore store("");
   store.PutEntries(0, kPagesPut - 1);
   store.disk().SetFaults(UnreadableTables());
@@ -59,7 +60,7 @@ TEST_CASE("a table that could not be opened after its flush is opened with the n
   REQUIRE(Found(store) == kPagesPut);
 }
 
-TEST_CASE("tables that cannot be opened are not tried at every lookup") {
+TEST_CASE("tables that cannot be opened are not tried at every lookup", "[simulated]") {
   QuietStore store("");
   store.PutEntries(0, kPagesPut);
   REQUIRE(store.store().Flush().ok());

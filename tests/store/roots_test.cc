@@ -97,7 +97,7 @@ TEST_CASE("a root that is erased before its first put takes its holders along") 
   REQUIRE(CountOk(GetPages(*store, path, 0, 8, kPage).states) == 8);
 }
 
-TEST_CASE("a root whose puts are only in the journal is known again after a crash") {
+TEST_CASE("a root whose puts are only in the journal is known again after a crash", "[simulated]") {
   const uint64_t seed = 3;
   SimulatedDisk disk(seed);
   const auto open = [&] {

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -54,6 +53,16 @@ inline Options TestOptions(const std::string& text = {}) {
   return *options;
 }
 
+// A number that a variable of the environment may replace.
+inline uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+// Histories that end in a crash or a failure at every operation in turn do so at every so many
+// where LAMINA_CRASH_STEP says so.
+inline uint64_t CrashStep() { return FromEnvironment("LAMINA_CRASH_STEP", 1); }
+
 inline std::unique_ptr<Store> OpenStore(const std::string& directory,
                                         const Options& options = TestOptions()) {
   auto store = Store::Open(directory, options);
@@ -63,13 +72,18 @@ inline std::unique_ptr<Store> OpenStore(const std::string& directory,
   return std::move(*store);
 }
 
-// The bytes of a page that is known by `seed`.
+// The bytes of a page that is known by `seed`. Tests make millions of words, under sanitizers as
+// well, so each costs one multiplication: a Weyl sequence from a start that is the seed's own,
+// mixed.
 inline std::vector<std::byte> Payload(uint64_t seed, size_t bytes) {
-  std::mt19937_64 random(seed * 0x9E3779B97F4A7C15u + bytes);
   std::vector<std::byte> payload(bytes);
+  uint64_t state = (seed ^ (seed >> 32)) * 0xD6E8FEB86659FD93u + bytes;
+  state ^= state >> 32;
   for (size_t i = 0; i < bytes; i += 8) {
-    const uint64_t word = random();
-    std::memcpy(payload.data() + i, &word, std::min<size_t>(8, bytes - i));
+    state += 0x9E3779B97F4A7C15u;
+    uint64_t word = (state ^ (state >> 32)) * 0xD6E8FEB86659FD93u;
+    word ^= word >> 32;
+    std::memcpy(payload.data() + i, &word, bytes - i < 8 ? bytes - i : 8);
   }
   return payload;
 }

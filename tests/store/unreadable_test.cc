@@ -36,7 +36,8 @@ size_t Found(QuietStore& store) {
   return CountOk(ProbePages(store.store(), path, 0, kFlushes * kPerFlush));
 }
 
-TEST_CASE("an unreadable sector is given up after some tries and costs the pages of its block") {
+TEST_CASE("an unreadable sector is given up after some tries and costs the pages of its block",
+          "[simulated]") {
   QuietStore store("size_ratio=4");
   const std::vector<TableMeta> tables = FlushedTables(store);
   REQUIRE(tables[1].data_blocks >= 3);
@@ -62,7 +63,7 @@ TEST_CASE("an unreadable sector is given up after some tries and costs the pages
   REQUIRE(Found(store) == kFlushes * kPerFlush);
 }
 
-TEST_CASE("a table whose footer cannot be read is given up as a whole") {
+TEST_CASE("a table whose footer cannot be read is given up as a whole", "[simulated]") {
   QuietStore store("size_ratio=4");
   const std::vector<TableMeta> tables = FlushedTables(store);
   const std::string path = TablePath("/store", tables[2].number);
@@ -74,7 +75,8 @@ TEST_CASE("a table whose footer cannot be read is given up as a whole") {
   REQUIRE(Found(store) == (kFlushes - 1) * kPerFlush);
 }
 
-TEST_CASE("a device that reads nothing for a while costs no page, however often it is tried") {
+TEST_CASE("a device that reads nothing for a while costs no page, however often it is tried",
+          "[simulated]") {
   QuietStore store("size_ratio=4");
   FlushedTables(store);
   SimulatedFaults faults;

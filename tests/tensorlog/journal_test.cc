@@ -4,96 +4,10 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
-#include "tensorlog/journal_reader.h"
-#include "tensorlog/journal_writer.h"
-#include "tests/tensorlog/tensorlog_test_util.h"
+#include "tests/tensorlog/journal_fixture.h"
 
 namespace lamina {
 namespace {
-
-struct SeenPage {
-  JournalPosition at;
-  JournalRecordType type;
-  PageKey key;
-  JournalPage page;
-  SlotRef from;
-};
-
-class Collector final : public JournalVisitor {
- public:
-  void OnPut(JournalPosition at, const PutRecord& put) noexcept override {
-    Add(at, JournalRecordType::kPut, put, {});
-  }
-  void OnMove(JournalPosition at, const MoveRecord& move) noexcept override {
-    Add(at, JournalRecordType::kMove, move.put, move.from);
-  }
-  void OnSegmentStarted(JournalPosition, const SegmentInfo& segment) noexcept override {
-    segments.push_back(segment);
-  }
-  std::vector<SeenPage> pages;
-  std::vector<SegmentInfo> segments;
-  std::vector<uint64_t> root_epochs;
-
- private:
-  void Add(JournalPosition at, JournalRecordType type, const PutRecord& put,
-           std::span<const SlotRef> from) {
-    root_epochs.push_back(put.root_epoch);
-    for (size_t i = 0; i < put.pages.size(); ++i) {
-      pages.push_back({at, type, PageKey{put.anchor, put.fingerprints[put.first_page + i]},
-                       put.pages[i], from.empty() ? SlotRef{} : from[i]});
-    }
-  }
-};
-
-struct Fixture {
-  TemporaryDirectory dir;
-  FailingFileSystem fs;
-  JournalWriterOptions options{.directory = dir.path(), .store_id = kTestStore, .epoch = 1};
-
-  std::unique_ptr<JournalWriter> Open(uint64_t epoch, uint64_t file_bytes = 64 * 4096) {
-    options.epoch = epoch;
-    options.file_bytes = file_bytes;
-    auto writer = JournalWriter::Open(fs, options);
-    REQUIRE(writer.ok());
-    return std::move(*writer);
-  }
-  JournalReplay Replay(Collector& collector, JournalPosition from = {}) {
-    auto replay = ReplayJournal(fs, dir.path(), kTestStore, from, collector);
-    REQUIRE(replay.ok());
-    return std::move(*replay);
-  }
-  std::string FileOf(uint64_t number) { return JournalPath(dir.path(), number); }
-};
-
-// A put of one page that is named by a number.
-void AddOne(JournalRecords* records, uint64_t name) {
-  const Fingerprint f = name + 1;
-  const JournalPage page{.slot = {static_cast<uint32_t>(name % 100), static_cast<uint32_t>(name)},
-                         .length = 65536,
-                         .guard = static_cast<uint32_t>(name * 3),
-                         .checksum = name * 7};
-  records->AddPut({.root_name = {1, 2},
-                   .root_epoch = 4,
-                   .anchor = {name, 5},
-                   .fingerprints = {&f, 1},
-                   .first_page = 0,
-                   .pages = {&page, 1}});
-}
-
-JournalWriter::Appended AppendOne(JournalWriter& writer, uint64_t name) {
-  JournalRecords records;
-  AddOne(&records, name);
-  const auto guard = writer.Begin();
-  const auto appended = writer.Append(guard, records);
-  REQUIRE(appended.ok());
-  return *appended;
-}
-
-std::set<uint64_t> Names(const Collector& collector) {
-  std::set<uint64_t> names;
-  for (const SeenPage& page : collector.pages) names.insert(page.key.fingerprint - 1);
-  return names;
-}
 
 // Fills a stem: pages [first, 64) of it.
 void AddStem(JournalRecords* records, uint32_t first, bool move) {
@@ -120,7 +34,7 @@ void AddStem(JournalRecords* records, uint32_t first, bool move) {
 }
 
 TEST_CASE("puts, moves and segments come back as they were appended") {
-  Fixture f;
+  JournalFixture f;
   auto writer = f.Open(5);
   JournalRecords records;
   records.AddSegmentStarted({.id = 3, .log_dir = 1, .slot_bytes = 65536, .slot_count = 4096});
@@ -151,7 +65,7 @@ TEST_CASE("puts, moves and segments come back as they were appended") {
 }
 
 TEST_CASE("a journal block has the bytes that its format says") {
-  Fixture f;
+  JournalFixture f;
   auto writer = f.Open(5);
   JournalRecords records;
   const std::array<Fingerprint, 2> fingerprints = {0x1111111111111111u, 0x2222222222222222u};
@@ -167,7 +81,7 @@ TEST_CASE("a journal block has the bytes that its format says") {
 }
 
 TEST_CASE("about 80 pages and more go into a block when puts share it") {
-  Fixture f;
+  JournalFixture f;
   auto writer = f.Open(1);
   JournalRecords records;
   for (int i = 0; i < 8; ++i) AddStem(&records, 32, false);
@@ -177,7 +91,7 @@ TEST_CASE("about 80 pages and more go into a block when puts share it") {
 }
 
 TEST_CASE("concurrent appends share blocks, and each is there when its call returns") {
-  Fixture f;
+  JournalFixture f;
   f.options.sync = GENERATE(false, true);
   auto writer = f.Open(1, 4096 * 64);
   constexpr uint64_t kThreads = 4;
@@ -220,7 +134,7 @@ TEST_CASE("concurrent appends share blocks, and each is there when its call retu
 }
 
 TEST_CASE("an append of many blocks goes over files, 128 blocks at a time") {
-  Fixture f;
+  JournalFixture f;
   const uint64_t file_blocks = GENERATE(1u, 7u, 128u, 300u, 1024u);
   auto writer = f.Open(1, file_blocks * 4096);
   JournalRecords records;
@@ -238,7 +152,7 @@ TEST_CASE("an append of many blocks goes over files, 128 blocks at a time") {
 }
 
 TEST_CASE("replay starts at a position and goes through epochs in order") {
-  Fixture f;
+  JournalFixture f;
   std::vector<JournalPosition> at;
   for (uint64_t epoch = 1; epoch <= 3; ++epoch) {
     auto writer = f.Open(epoch, 4 * 4096);
@@ -258,7 +172,7 @@ TEST_CASE("replay starts at a position and goes through epochs in order") {
 }
 
 TEST_CASE("the low water is the oldest guard that is held") {
-  Fixture f;
+  JournalFixture f;
   auto writer = f.Open(2);
   CHECK(writer->LowWater() == JournalPosition{2, 0});
   auto first = writer->Begin();
@@ -279,7 +193,7 @@ TEST_CASE("the low water is the oldest guard that is held") {
 }
 
 TEST_CASE("files go when nothing at or above the position that is kept lies in them") {
-  Fixture f;
+  JournalFixture f;
   {
     auto old = f.Open(1, 4 * 4096);
     AppendOne(*old, 1);
@@ -310,7 +224,7 @@ TEST_CASE("torn, lost and damaged blocks cost their records alone") {
   const uint64_t seed = GENERATE(1u, 2u, 3u, 4u, 5u, 6u);
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  Fixture f;
+  JournalFixture f;
   uint64_t count = 0;
   {
     auto writer = f.Open(1, 512 * 4096);
@@ -347,7 +261,7 @@ TEST_CASE("torn, lost and damaged blocks cost their records alone") {
 }
 
 TEST_CASE("128 blocks in a row may be missing before an acknowledged one; 256 end a file") {
-  Fixture f;
+  JournalFixture f;
   {
     auto writer = f.Open(1, 1024 * 4096);
     for (uint64_t i = 0; i < 600; ++i) AppendOne(*writer, i);
@@ -368,7 +282,7 @@ TEST_CASE("128 blocks in a row may be missing before an acknowledged one; 256 en
 }
 
 TEST_CASE("blocks of another store, file, place or epoch are not this journal's") {
-  Fixture f;
+  JournalFixture f;
   {
     auto writer = f.Open(1, 16 * 4096);
     for (uint64_t i = 0; i < 4; ++i) AppendOne(*writer, i);
@@ -398,7 +312,7 @@ TEST_CASE("blocks of another store, file, place or epoch are not this journal's"
 }
 
 TEST_CASE("an unknown version of the journal is refused by name") {
-  Fixture f;
+  JournalFixture f;
   { AppendOne(*f.Open(1), 1); }
   std::string bytes = ReadWhole(f.FileOf(0));
   bytes[offsetof(JournalBlockHeader, version)] = 2;
@@ -416,7 +330,7 @@ TEST_CASE("hostile records in blocks with right checksums are counted, and do no
   const uint64_t seed = GENERATE(1u, 2u, 3u);
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  Fixture f;
+  JournalFixture f;
   JournalRecords honest;
   AddStem(&honest, 3, true);
   AddOne(&honest, 5);
@@ -450,7 +364,7 @@ TEST_CASE("hostile records in blocks with right checksums are counted, and do no
 TEST_CASE("random bytes for files, or files cut anywhere, are read safely") {
   const uint64_t seed = GENERATE(11u, 12u);
   std::mt19937_64 random(seed);
-  Fixture f;
+  JournalFixture f;
   std::string bytes(300 * 4096 + 17, '\0');
   for (char& byte : bytes) byte = static_cast<char>(random());
   WriteWhole(f.FileOf(0), bytes);
@@ -468,104 +382,8 @@ TEST_CASE("random bytes for files, or files cut anywhere, are read safely") {
   CHECK(Names(seen) == std::set<uint64_t>{1});
 }
 
-TEST_CASE("a failed write latches the journal, with one clear error for everyone") {
-  Fixture f;
-  auto writer = f.Open(1);
-  AppendOne(*writer, 1);
-  f.fs.failures.write_at = 1;
-  JournalRecords records;
-  AddOne(&records, 2);
-  const auto guard = writer->Begin();
-  const auto failed = writer->Append(guard, records);
-  REQUIRE_FALSE(failed.ok());
-  f.fs.failures.write_at = 0;
-  const uint64_t writes = f.fs.failures.writes;
-  CHECK(writer->Append(guard, records).status().message() == failed.status().message());
-  CHECK(writer->Sync().message() == failed.status().message());
-  CHECK_FALSE(writer->status().ok());
-  CHECK(f.fs.failures.writes == writes);
-  Collector seen;
-  f.Replay(seen);
-  CHECK(Names(seen) == std::set<uint64_t>{1});
-}
-
-TEST_CASE("a failed sync acknowledges nothing and latches") {
-  Fixture f;
-  f.options.sync = true;
-  auto writer = f.Open(1);
-  AppendOne(*writer, 1);
-  f.fs.failures.sync_at = 1;
-  JournalRecords records;
-  AddOne(&records, 2);
-  const auto guard = writer->Begin();
-  CHECK_FALSE(writer->Append(guard, records).ok());
-  f.fs.failures.sync_at = 0;
-  const uint64_t syncs = f.fs.failures.syncs;
-  CHECK_FALSE(writer->Append(guard, records).ok());
-  CHECK_FALSE(writer->Sync().ok());
-  CHECK(f.fs.failures.syncs == syncs);
-}
-
-TEST_CASE("a file that cannot be reserved fails the append, and the next one may succeed") {
-  Fixture f;
-  auto writer = f.Open(1, 2 * 4096);
-  AppendOne(*writer, 1);
-  AppendOne(*writer, 2);
-  f.fs.failures.code = StatusCode::kNoSpace;
-  f.fs.failures.allocate_at = 1;
-  JournalRecords records;
-  AddOne(&records, 3);
-  const auto guard = writer->Begin();
-  CHECK(writer->Append(guard, records).status().code() == StatusCode::kNoSpace);
-  CHECK(writer->status().ok());
-  f.fs.failures.allocate_at = 0;
-  AppendOne(*writer, 4);
-  Collector seen;
-  f.Replay(seen);
-  CHECK(Names(seen) == std::set<uint64_t>{1, 2, 4});
-}
-
-TEST_CASE("a write that lacks space is not repeated in place; the journal goes on in a new file") {
-  Fixture f;
-  auto writer = f.Open(1, 64 * 4096);
-  AppendOne(*writer, 1);
-  f.fs.failures.code = StatusCode::kNoSpace;
-  f.fs.failures.write_at = 1;
-  JournalRecords records;
-  AddOne(&records, 2);
-  {
-    const auto guard = writer->Begin();
-    CHECK(writer->Append(guard, records).status().code() == StatusCode::kNoSpace);
-  }
-  f.fs.failures.write_at = 0;
-  AppendOne(*writer, 3);
-  CHECK(writer->stats().files == 2);
-  Collector seen;
-  f.Replay(seen);
-  CHECK(Names(seen) == std::set<uint64_t>{1, 3});
-  REQUIRE(writer->DeleteBelow(writer->CurrentPosition()).ok());
-  CHECK(writer->stats().files == 1);
-}
-
-TEST_CASE("blocks whose write failed are not acknowledged, though their numbers are used up") {
-  Fixture f;
-  auto writer = f.Open(1, 64 * 4096);
-  f.fs.failures.code = StatusCode::kNoSpace;
-  f.fs.failures.write_at = 1;
-  JournalRecords records;
-  for (uint64_t name = 0; name < 200; ++name) AddOne(&records, name);
-  {
-    const auto guard = writer->Begin();
-    CHECK(writer->Append(guard, records).status().code() == StatusCode::kNoSpace);
-  }
-  f.fs.failures.write_at = 0;
-  const JournalPosition behind = writer->CurrentPosition();
-  CHECK(behind > JournalPosition{1, 0});
-  CHECK(AppendOne(*writer, 500).first == behind);
-}
-
 TEST_CASE("a sync makes what was appended durable once, and does nothing when nothing is new") {
-  Fixture f;
+  JournalFixture f;
   auto writer = f.Open(1, 2 * 4096);
   for (uint64_t i = 0; i < 5; ++i) AppendOne(*writer, i);
   f.fs.failures.syncs = 0;
@@ -576,7 +394,7 @@ TEST_CASE("a sync makes what was appended durable once, and does nothing when no
 }
 
 TEST_CASE("the writer refuses file sizes that are not whole blocks") {
-  Fixture f;
+  JournalFixture f;
   for (const uint64_t bytes : {0u, 4095u, 4097u}) {
     f.options.file_bytes = bytes;
     CHECK(JournalWriter::Open(f.fs, f.options).status().code() == StatusCode::kInvalidArgument);

@@ -138,6 +138,23 @@ TEST_CASE("after a failed sync only pages that no sync has covered are freed") {
   CHECK(segment->FreeUnsyncedPuts() == 0);
 }
 
+TEST_CASE("a page that was synced before it was published outlives others' failed syncs") {
+  Fixture f;
+  const auto segment = f.Create();
+  segment->NoteWritten();
+  REQUIRE(segment->Sync().ok());
+  // Another payload is complete before the first page is published.
+  segment->NoteWritten();
+  REQUIRE(segment->Take(0));
+  segment->Publish(0, 10, 1, {1, 0}, /*synced=*/true);
+  Put(*segment, 1, 11, {1, 0});
+  f.fs.failures.sync_at = 1;
+  CHECK_FALSE(segment->Sync().ok());
+  CHECK(segment->FreeUnsyncedPuts() == 1);
+  CHECK(segment->slot(0).tag() == 10);
+  CHECK(segment->slot(1).tag() == 0);
+}
+
 TEST_CASE("the table finds segments by id, and forgets removed ones") {
   Fixture f;
   SegmentTable table;

@@ -36,6 +36,28 @@ TEST_CASE("a slot goes from free through writing to live, and bears its tag only
   CHECK_FALSE(slot.takeable());
 }
 
+TEST_CASE("a slot that is seized is nobody's until its readers are gone and it is released") {
+  Slot slot;
+  MakeLive(slot, kTag);
+  REQUIRE(slot.Pin(kTag));
+  SlotState was;
+  CHECK_FALSE(slot.Seize(kOther, &was));
+  REQUIRE(slot.Seize(kTag, &was));
+  CHECK(was == SlotState::kLive);
+  CHECK(slot.tag() == 0);
+  CHECK_FALSE(slot.unpinned());
+  CHECK_FALSE(slot.Seize(kTag, &was));
+  CHECK_FALSE(slot.Free(kTag, &was));
+  CHECK_FALSE(slot.Pin(kTag));
+  CHECK_FALSE(slot.Pin(0));
+  slot.Unpin();
+  CHECK(slot.unpinned());
+  CHECK_FALSE(slot.Take(&was));
+  slot.Release();
+  CHECK(slot.state() == SlotState::kFree);
+  CHECK(slot.Take(&was));
+}
+
 TEST_CASE("a slot that is given back while writing is free again") {
   Slot slot;
   SlotState was;

@@ -415,19 +415,6 @@ TEST_CASE("erasing a root frees its pages alone, condemned and live, and only on
   }
 }
 
-TEST_CASE("a punched slot reads as zeros") {
-  TestLog t(4, kCapacity);
-  auto pages = Pages(1, 2);
-  const auto slots = t.Put(pages);
-  REQUIRE(t.log->Free(slots[0], Tag(pages[0])));
-  const Status punched = t.log->Punch(slots[0]);
-  if (punched.code() == StatusCode::kNotSupported) return;
-  REQUIRE(punched.ok());
-  const std::string file = ReadWhole(t.log->log_dirs()[0]->SegmentPath(slots[0].segment));
-  CHECK(file.substr(0, kPage).find_first_not_of('\0') == std::string::npos);
-  CHECK(t.Get(pages[1], slots[1]) == ReadOutcome::kOk);
-}
-
 TEST_CASE("bytes are counted as the file system counts them") {
   TestLog t(4, kCapacity);
   auto pages = Pages(1, 20);

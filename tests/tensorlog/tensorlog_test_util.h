@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -125,6 +126,8 @@ struct Failures {
   StatusCode code = StatusCode::kIoError;
   std::atomic<uint64_t> syncs{0};
   std::atomic<uint64_t> writes{0};
+  // Called before every sync of a file, if it is set.
+  std::function<void(const std::string& path)> on_sync;
 
   [[nodiscard]] bool Hit(std::atomic<int64_t>& at, const std::string& path) {
     if (at.load() == 0 || path.find(only_in) == std::string::npos) return false;
@@ -151,6 +154,7 @@ class FailingFile final : public File {
   }
   Status Sync() noexcept override {
     ++failures_.syncs;
+    if (failures_.on_sync) failures_.on_sync(path());
     if (failures_.Hit(failures_.sync_at, path())) return failures_.Error(path());
     return file_->Sync();
   }

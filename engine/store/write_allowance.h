@@ -1,0 +1,50 @@
+// How many tensor bytes may be written, so that flash lasts as long as it is meant to: a token
+// bucket over Options::write_bytes_per_day.
+//
+// The bucket holds one hour's worth, at least 64 MiB, so that bursts pass which the day allows. It
+// is full when the store is opened: nothing of it is kept over a restart, which is worth at most
+// one bucket. A page that is larger than the bucket passes when the bucket is full, and what
+// follows it waits until the debt is paid.
+//
+// Pure but for its mutex: time is the caller's. Thread-safe.
+#ifndef LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_
+#define LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+
+namespace lamina {
+
+class WriteAllowance {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr uint64_t kLeastBurstBytes = uint64_t{64} << 20;
+
+  // 0 bytes a day: no bound.
+  WriteAllowance(uint64_t bytes_per_day, Clock::time_point now) noexcept;
+
+  // Whether so many bytes may be written now; if so, they are taken.
+  bool TryTake(uint64_t bytes, Clock::time_point now) noexcept;
+  // Written without asking: by the store itself, which moves pages.
+  void Charge(uint64_t bytes) noexcept;
+  // Taken and not written after all.
+  void GiveBack(uint64_t bytes) noexcept;
+
+  // What could be taken now; 0 while there is debt, UINT64_MAX without a bound.
+  [[nodiscard]] uint64_t Available(Clock::time_point now) noexcept;
+  [[nodiscard]] uint64_t burst_bytes() const noexcept { return burst_bytes_; }
+
+ private:
+  void Refill(Clock::time_point now) noexcept;
+
+  const uint64_t bytes_per_day_;
+  const uint64_t burst_bytes_;
+  std::mutex mutex_;
+  double level_;  // bytes; negative is debt
+  Clock::time_point refilled_;
+};
+
+}  // namespace lamina
+
+#endif  // LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_

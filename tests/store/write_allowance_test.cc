@@ -1,0 +1,119 @@
+// The bound on tensor bytes written per day.
+#include "engine/store/write_allowance.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/store/simulated_store.h"
+
+namespace lamina::testing {
+namespace {
+
+using Catch::Contains;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+const WriteAllowance::Clock::time_point kStart{};
+
+TEST_CASE("without a bound everything may be written") {
+  WriteAllowance allowance(0, kStart);
+  CHECK(allowance.TryTake(UINT64_MAX, kStart));
+  CHECK(allowance.TryTake(UINT64_MAX, kStart));
+  CHECK(allowance.Available(kStart) == UINT64_MAX);
+}
+
+TEST_CASE("an hour's worth may be written at once, and never more than 64 MiB less") {
+  CHECK(WriteAllowance(240 * kGiB, kStart).burst_bytes() == 10 * kGiB);
+  CHECK(WriteAllowance(kGiB, kStart).burst_bytes() == 64 * kMiB);
+  WriteAllowance allowance(240 * kGiB, kStart);
+  CHECK(allowance.TryTake(6 * kGiB, kStart));
+  CHECK_FALSE(allowance.TryTake(5 * kGiB, kStart));
+  CHECK(allowance.TryTake(4 * kGiB, kStart));
+  CHECK_FALSE(allowance.TryTake(1, kStart));
+}
+
+TEST_CASE("the allowance comes back at the day's rate, and no further than the burst") {
+  WriteAllowance allowance(240 * kGiB, kStart);
+  CHECK(allowance.TryTake(10 * kGiB, kStart));
+  CHECK_FALSE(allowance.TryTake(kGiB, kStart + minutes(6) - seconds(1)));
+  CHECK(allowance.TryTake(kGiB, kStart + minutes(6) + seconds(1)));
+  CHECK(allowance.Available(kStart + hours(100)) == 10 * kGiB);
+}
+
+TEST_CASE("over a day no more is written than the day's bytes and one burst") {
+  WriteAllowance allowance(24 * kGiB, kStart);
+  uint64_t written = 0;
+  for (int minute = 0; minute < 24 * 60; ++minute) {
+    while (allowance.TryTake(10 * kMiB, kStart + minutes(minute))) written += 10 * kMiB;
+  }
+  CHECK(written <= 25 * kGiB);
+  CHECK(written >= 24 * kGiB);
+}
+
+TEST_CASE("a page larger than the burst passes when all of it is there, and leaves a debt") {
+  WriteAllowance allowance(24 * 64 * kMiB, kStart);
+  CHECK(allowance.TryTake(1, kStart));
+  CHECK_FALSE(allowance.TryTake(128 * kMiB, kStart));
+  CHECK(allowance.TryTake(128 * kMiB, kStart + hours(1)));
+  CHECK(allowance.Available(kStart + hours(1)) == 0);
+  CHECK_FALSE(allowance.TryTake(1, kStart + minutes(119)));
+  CHECK(allowance.TryTake(1, kStart + minutes(121)));
+}
+
+TEST_CASE("what is given back may be taken again, and what was written unasked may not") {
+  WriteAllowance allowance(kGiB, kStart);
+  CHECK(allowance.TryTake(64 * kMiB, kStart));
+  allowance.GiveBack(kMiB);
+  CHECK(allowance.Available(kStart) == kMiB);
+  allowance.Charge(2 * kMiB);
+  CHECK_FALSE(allowance.TryTake(1, kStart));
+  allowance.GiveBack(100 * kMiB);
+  CHECK(allowance.Available(kStart) == 64 * kMiB);
+}
+
+TEST_CASE("time that goes backwards gives nothing") {
+  WriteAllowance allowance(kGiB, kStart + hours(5));
+  CHECK(allowance.TryTake(64 * kMiB, kStart + hours(5)));
+  CHECK_FALSE(allowance.TryTake(1, kStart));
+  CHECK(allowance.Available(kStart + hours(5)) == 0);
+}
+
+TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and read pages stay") {
+  constexpr size_t kPage = 1 << 20;
+  SimulatedDisk disk(3);
+  // A rate so low that nothing comes back while the test runs.
+  auto opened = OpenSimulatedStore(disk.Restart(), "capacity_bytes=1G;write_bytes_per_day=1");
+  REQUIRE(opened.ok());
+  TestPath path = MakePath(**opened, "model", Tokens(0, 80));
+  const auto states = PutPages(**opened, path, 0, 80, kPage);
+  CHECK(CountOk(states) == 64);
+  CHECK(states[63] == PageState::kOk);
+  CHECK(states[64] == PageState::kRejected);
+  const std::string stats = (*opened)->StatsJson();
+  CHECK(StatOf(stats, "rejected_wear") == 1);
+  CHECK(StatOf(stats, "rejected_follows") == 15);
+  CHECK_THAT(TextOf(stats, "last_rejection"), Contains("write_bytes_per_day"));
+  // Present pages cost nothing.
+  CHECK(CountOk(PutPages(**opened, path, 0, 64, kPage)) == 64);
+  CHECK(CountOk(GetPages(**opened, path, 0, 64, kPage).states) == 64);
+}
+
+TEST_CASE("pages that get no slot cost nothing of write_bytes_per_day") {
+  constexpr size_t kPage = 1 << 20;
+  SimulatedDisk disk(3);
+  auto opened = OpenSimulatedStore(disk.Restart(), "capacity_bytes=1G;write_bytes_per_day=1");
+  REQUIRE(opened.ok());
+  TestPath path = MakePath(**opened, "model", Tokens(0, 64));
+  REQUIRE(CountOk(PutPages(**opened, path, 0, 1, kPage)) == 1);
+  disk.SetCapacity(1);
+  const size_t stored = 1 + CountOk(PutPages(**opened, path, 1, 63, kPage));
+  REQUIRE(stored < 64);
+  REQUIRE(StatOf((*opened)->StatsJson(), "rejected_wear") == 0);
+  disk.SetCapacity(UINT64_MAX);
+  CHECK(CountOk(PutPages(**opened, path, 0, 64, kPage)) == 64);
+}
+
+}  // namespace
+}  // namespace lamina::testing
