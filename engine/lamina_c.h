@@ -10,8 +10,9 @@
  * lamina_path_free, text with lamina_free. Freeing NULL is allowed.
  *  4. A store may be used from any number of threads; a path by one thread at a time. A path may
  * outlive its store; only the store that made it accepts it.
- *  5. Buffers are the caller's and are not touched after a call has returned (for submitted calls:
- * after lamina_wait or lamina_cancel has).
+ *  5. Buffers are the caller's and are not touched after a call has returned. Those of a submitted
+ * call, and its states, are the store's until lamina_wait has released the ticket or lamina_cancel
+ * has returned for those pages, or the store is closed.
  *  6. Page states are one byte each. Counts are pages, sizes bytes, times microseconds.
  */
 #ifndef LAMINA_LAMINA_C_H_
@@ -95,12 +96,15 @@ LAMINA_API int lamina_get(lamina_store*, lamina_path*, size_t first_page, size_t
 typedef struct {
   uint32_t priority;    /* 0 demand, 1 prefetch */
   uint32_t backward;    /* 1: last page first */
-  uint64_t deadline_us; /* from submission; 0 none. What is not read by then is CANCELLED; what is
-                           stays */
+  uint64_t deadline_us; /* from submission; 0 none. What the device has not been asked for by then
+                           is CANCELLED; what it has is waited for and stays. A put looks at it
+                           between steps of 32 MiB */
 } lamina_io_hints;
 
-/* states must not be NULL: the store sets each byte (release) when that page is done, so progress
- * can be read at any time. */
+/* The same without waiting: threads of the store serve the call. states must not be NULL: the store
+ * sets each byte (release) when that page is done, so progress can be read at any time. The arrays
+ * and hints (may be NULL) are copied, and the path may be used or freed at once. *ticket, never 0,
+ * is to be released by lamina_wait. LAMINA_BUSY when 65,536 tickets are not released. */
 LAMINA_API int lamina_submit_get(lamina_store*, lamina_path*, size_t first_page, size_t page_count,
                                  void* const* buffers, const size_t* sizes, size_t buffers_per_page,
                                  uint8_t* states, const lamina_io_hints*, uint64_t* ticket,
@@ -109,16 +113,23 @@ LAMINA_API int lamina_submit_put(lamina_store*, lamina_path*, size_t first_page,
                                  const void* const* buffers, const size_t* sizes,
                                  size_t buffers_per_page, uint8_t* states, const lamina_io_hints*,
                                  uint64_t* ticket, char** error);
-/* Readable when tickets have finished. Owned by the store. -1 when there is none. */
+/* Readable while lamina_poll has something to give; for poll(2), not for reading. Owned by the
+ * store. -1 when there is none. */
 LAMINA_API int lamina_event_fd(lamina_store*);
-/* Tickets finished since the last call. */
+/* Tickets finished since the last call, oldest first; how many. They are still to be waited for. */
 LAMINA_API size_t lamina_poll(lamina_store*, uint64_t* tickets, size_t capacity);
-/* Returns when the buffers of these pages are no longer touched. */
+/* Gives up pages of a call, counted from its first: what is not done becomes CANCELLED. Returns
+ * when their buffers are no longer touched. The ticket stays to be waited for. */
 LAMINA_API int lamina_cancel(lamina_store*, uint64_t ticket, size_t first_page, size_t page_count);
-/* Waits for a ticket and releases it. */
+/* Waits for a ticket and releases it: 0 not at all, UINT64_MAX for ever. *leading counts the OK
+ * pages from the call's first on. LAMINA_TIMED_OUT: not finished, not released.
+ * LAMINA_INVALID_ARGUMENT: there is no such ticket (any more). */
 LAMINA_API int lamina_wait(lamina_store*, uint64_t ticket, uint64_t timeout_us, size_t* leading,
                            char** error);
 
+/* What a get of the pages that are stored is predicted to take: its bytes and device requests, the
+ * bytes of gets that were submitted or begun before, and microseconds (median and 95th percentile).
+ */
 typedef struct {
   uint64_t bytes, requests, queued_bytes_ahead;
   double us_p50, us_p95;

@@ -16,8 +16,8 @@ bool IsRead(IoClass io_class) noexcept {
 
 const char* IoClassName(IoClass io_class) noexcept { return kNames[static_cast<size_t>(io_class)]; }
 
-IoGovernor::Session::Session(IoGovernor& governor, IoClass io_class) noexcept
-    : governor_(governor), class_(io_class) {
+IoGovernor::Session::Session(IoGovernor& governor, IoClass io_class, uint32_t most) noexcept
+    : governor_(governor), class_(io_class), most_(most) {
   governor_.active_[static_cast<size_t>(class_)].fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -33,7 +33,7 @@ uint32_t IoGovernor::Session::depth() const noexcept {
   const auto at = static_cast<size_t>(class_);
   governor_.asked_[at].fetch_add(1, std::memory_order_relaxed);
   if (depth != kUnlimited) governor_.held_back_[at].fetch_add(1, std::memory_order_relaxed);
-  return depth;
+  return std::min(depth, most_);
 }
 
 uint32_t IoGovernor::DepthOf(IoClass io_class) const noexcept {

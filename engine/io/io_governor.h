@@ -56,10 +56,13 @@ class IoGovernor {
   IoGovernor(const IoGovernor&) = delete;
   IoGovernor& operator=(const IoGovernor&) = delete;
 
+  static constexpr uint32_t kUnlimited = UINT32_MAX;
+
   // One call that moves data, for as long as it does.
   class Session final : public DepthLimit {
    public:
-    Session(IoGovernor& governor, IoClass io_class) noexcept;
+    // At most `most` requests, whatever else is going on.
+    Session(IoGovernor& governor, IoClass io_class, uint32_t most = kUnlimited) noexcept;
     ~Session() override;
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -68,6 +71,7 @@ class IoGovernor {
    private:
     IoGovernor& governor_;
     const IoClass class_;
+    const uint32_t most_;
   };
 
   [[nodiscard]] uint32_t active(IoClass io_class) const noexcept {
@@ -83,7 +87,6 @@ class IoGovernor {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr uint32_t kUnlimited = UINT32_MAX;
 
   [[nodiscard]] uint32_t DepthOf(IoClass io_class) const noexcept;
   [[nodiscard]] uint32_t WriteDepth() const noexcept;

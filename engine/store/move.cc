@@ -17,7 +17,7 @@ constexpr uint64_t kMemoryShare = 32;
 constexpr size_t kMaxBatchPages = 1024;
 
 // Moves have time: a few requests in flight leave the device to those who wait for it.
-const FixedDepth kDepth(4);
+constexpr uint32_t kDepth = 4;
 
 size_t RoundUp(size_t bytes) noexcept { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
@@ -199,7 +199,8 @@ Status PageMover::ReadBatch() noexcept {
                        .fragments = std::span(&page.fragment, 1)});
     }
     IoTally tally;
-    store_.log_->ReadPages(**queue, reads, {store_.options_.request_bytes, &kDepth}, nullptr,
+    const FixedDepth depth(kDepth);
+    store_.log_->ReadPages(**queue, reads, {store_.options_.request_bytes, &depth}, nullptr,
                            &tally);
     store_.CountTally(tally, false);
     std::vector<size_t> wrong;
@@ -267,7 +268,7 @@ Status PageMover::WriteBatch() noexcept {
   Status status = queue.status();
   if (status.ok()) {
     IoTally tally;
-    const IoGovernor::Session session(store_.governor_, IoClass::kReclaim);
+    const IoGovernor::Session session(store_.governor_, IoClass::kReclaim, kDepth);
     status = store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &session},
                                      /*sync=*/true, &tally);
     store_.CountTally(tally, true);

@@ -77,25 +77,32 @@ Result<uint64_t> Store::Impl::SubmitPut(Path::Impl& path, size_t first, size_t c
                 buffers.buffers_per_page, states, hints);
 }
 
-int Store::Impl::EventFd() noexcept { return tickets_.EventFd(); }
+// These are not refused while the store closes: closing ends all tickets, and whoever waits for one
+// has to know that its buffers are his again.
+int Store::Impl::EventFd() noexcept {
+  const Call call(*this);
+  return tickets_.EventFd();
+}
 
 size_t Store::Impl::PollTickets(std::span<uint64_t> tickets) noexcept {
+  const Call call(*this);
   return tickets_.Poll(tickets);
 }
 
 Result<size_t> Store::Impl::WaitTicket(uint64_t ticket, uint64_t timeout_us) noexcept {
   const Call call(*this);
-  LAMINA_RETURN_IF_ERROR(call.status());
   return tickets_.Wait(ticket, timeout_us);
 }
 
 Status Store::Impl::CancelTicket(uint64_t ticket, size_t first, size_t count) noexcept {
   const Call call(*this);
-  LAMINA_RETURN_IF_ERROR(call.status());
   return tickets_.Cancel(ticket, first, count);
 }
 
-void Store::Impl::AbandonTicket(uint64_t ticket) noexcept { tickets_.Abandon(ticket); }
+void Store::Impl::AbandonTicket(uint64_t ticket) noexcept {
+  const Call call(*this);
+  tickets_.Abandon(ticket);
+}
 
 // ---- On the queue's threads --------------------------------------------------------------------
 
@@ -128,6 +135,12 @@ void Store::Impl::ServePut(Ticket& ticket) noexcept {
   const size_t per_page = call.buffers_per_page;
   std::vector<PageState> states;
   bool rejected = false;
+  if (call.bytes > kPutStepBytes) {
+    // For the eviction policy all steps are one request, which its first one would note in part.
+    call.path->CatchUpWithRoot();
+    Locate(*call.path, call.first, call.count, false);
+    NoteUse(*call.path, call.first, call.count);
+  }
   for (size_t begin = 0; begin < call.count && !rejected;) {
     // A step ends before a page that is not wanted any more.
     size_t end = begin;

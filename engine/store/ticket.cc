@@ -51,6 +51,7 @@ void Ticket::Decided(size_t page, PageState state) noexcept {
 
 void Ticket::Decide(size_t page, PageState state) noexcept {
   if (std::exchange(pages_[page].decided, true)) return;
+  pages_[page].ok = state == PageState::kOk;
   std::atomic_ref(call_.states[page]).store(state, std::memory_order_release);
 }
 
@@ -83,14 +84,20 @@ bool Ticket::AllDecided() noexcept {
   return std::all_of(pages_.begin(), pages_.end(), [](const Page& page) { return page.decided; });
 }
 
+void Ticket::DropCopies() noexcept {
+  call_.path.reset();
+  call_.buffers = {};
+  call_.sizes = {};
+}
+
 size_t Ticket::Finish() noexcept {
   const std::lock_guard lock(mutex_);
   size_t leading = 0;
   bool all = true;
   for (size_t page = 0; page < pages_.size(); ++page) {
     Decide(page, PageState::kCancelled);
-    all = all &&
-          std::atomic_ref(call_.states[page]).load(std::memory_order_relaxed) == PageState::kOk;
+    // Not from the caller's state: whoever has cancelled all pages may have freed it.
+    all = all && pages_[page].ok;
     leading += all ? 1 : 0;
   }
   return leading;

@@ -66,12 +66,15 @@ class Ticket final : public CallWatch {
   // Nothing is done for it any more: what is not decided is kCancelled, and the caller's memory is
   // not looked at again. Returns the leading pages that are kOk.
   size_t Finish() noexcept;
+  // Frees what a finished call has copied of its arguments; its count stays.
+  void DropCopies() noexcept;
 
  private:
   struct Page {
     bool cancelled = false;
     bool in_use = false;
     bool decided = false;
+    bool ok = false;  // decided as kOk
   };
   void CancelPages(size_t first, size_t count) noexcept;  // under mutex_
   void Decide(size_t page, PageState state) noexcept;     // under mutex_

@@ -36,41 +36,58 @@ Result<uint64_t> TicketQueue::Submit(AsyncCall call) noexcept {
   const uint64_t number = next_number_++;
   const auto held = std::make_shared<Held>(number, std::move(call));
   Ticket& ticket = held->ticket;
-  CountQueued(*held, true);
   held_.emplace(number, held);
-  (ticket.prefetch() ? prefetch_ : demand_).waiting.push_back(held);
-  StartThreads(ticket.deadline());
+  ShelfOf(ticket).waiting.push_back(held);
+  NoteQueued(*held, true);
+  StartThreads();
+  StartClock(ticket.deadline());
   runnable_.notify_one();
   return number;
 }
 
-void TicketQueue::CountQueued(Held& held, bool queued) noexcept {
-  const AsyncCall& call = held.ticket.call();
-  if (call.kind != AsyncCall::Kind::kGet) return;
-  get_bytes_ += queued ? call.bytes : -call.bytes;
+TicketQueue::Shelf& TicketQueue::ShelfOf(Ticket& ticket) noexcept {
+  if (ticket.prefetch()) return prefetches_;
+  return ticket.call().kind == AsyncCall::Kind::kGet ? gets_ : puts_;
 }
 
-void TicketQueue::StartThreads(Clock::time_point deadline) noexcept {
-  const size_t waiting = demand_.waiting.size() + prefetch_.waiting.size();
+void TicketQueue::NoteQueued(Held& held, bool queued) noexcept {
+  const AsyncCall& call = held.ticket.call();
+  if (call.kind == AsyncCall::Kind::kGet) get_bytes_ += queued ? call.bytes : -call.bytes;
+  const Clock::time_point deadline = held.ticket.deadline();
+  if (deadline == Clock::time_point::max()) return;
+  if (queued) {
+    deadlines_.insert(deadline);
+  } else {
+    deadlines_.erase(deadlines_.find(deadline));
+  }
+}
+
+void TicketQueue::StartThreads() noexcept {
+  const size_t waiting = gets_.waiting.size() + puts_.waiting.size() + prefetches_.waiting.size();
   if (waiting > idle_ && threads_.size() < max_threads_) threads_.emplace_back([this] { Run(); });
+}
+
+void TicketQueue::StartClock(Clock::time_point deadline) noexcept {
   if (deadline == Clock::time_point::max()) return;
   if (!clock_.joinable()) clock_ = std::thread([this] { RunClock(); });
-  deadline_.notify_one();
+  if (*deadlines_.begin() == deadline) deadline_.notify_one();
 }
 
-// One thread is left to demand where there are several.
 bool TicketQueue::Runnable(const Shelf& shelf) const noexcept {
   if (shelf.waiting.empty()) return false;
-  return &shelf == &demand_ || shelf.running < std::max<size_t>(max_threads_ - 1, 1);
+  return &shelf == &gets_ ||
+         puts_.running + prefetches_.running < std::max<size_t>(max_threads_ - 1, 1);
 }
 
 void TicketQueue::Run() noexcept {
   std::unique_lock lock(mutex_);
   while (!closed_) {
-    if (Runnable(demand_)) {
-      ServeNext(lock, demand_);
-    } else if (Runnable(prefetch_)) {
-      ServeNext(lock, prefetch_);
+    if (Runnable(gets_)) {
+      ServeNext(lock, gets_);
+    } else if (Runnable(puts_)) {
+      ServeNext(lock, puts_);
+    } else if (Runnable(prefetches_)) {
+      ServeNext(lock, prefetches_);
     } else {
       ++idle_;
       runnable_.wait(lock);
@@ -82,19 +99,20 @@ void TicketQueue::Run() noexcept {
 void TicketQueue::ServeNext(std::unique_lock<std::mutex>& lock, Shelf& shelf) noexcept {
   const HeldPtr held = std::move(shelf.waiting.front());
   shelf.waiting.pop_front();
-  CountQueued(*held, false);
+  NoteQueued(*held, false);
   ++shelf.running;
   lock.unlock();
   serve_(held->ticket);
   lock.lock();
   --shelf.running;
   NoteDone(*held);
-  // A place for prefetch may be free that another thread has not seen.
-  if (Runnable(prefetch_)) runnable_.notify_one();
+  // A place for one of these may be free that another thread has not seen.
+  if (Runnable(puts_) || Runnable(prefetches_)) runnable_.notify_one();
 }
 
 void TicketQueue::NoteDone(Held& held) noexcept {
   held.leading = held.ticket.Finish();
+  held.ticket.DropCopies();
   held.done = true;
   held.finished = next_finished_++;
   finished_.emplace(held.finished, held.ticket.number());
@@ -106,21 +124,14 @@ void TicketQueue::NoteTold(uint64_t finished) noexcept {
   if (finished_.erase(finished) != 0 && finished_.empty()) UnsignalFinished();
 }
 
-TicketQueue::Clock::time_point TicketQueue::NextDeadline() const noexcept {
-  auto next = Clock::time_point::max();
-  for (const Shelf* shelf : {&demand_, &prefetch_}) {
-    for (const HeldPtr& held : shelf->waiting) next = std::min(next, held->ticket.deadline());
-  }
-  return next;
-}
-
 void TicketQueue::ExpireWaiting(Clock::time_point now) noexcept {
-  for (Shelf* shelf : {&demand_, &prefetch_}) {
+  if (deadlines_.empty() || *deadlines_.begin() > now) return;
+  for (Shelf* shelf : {&gets_, &puts_, &prefetches_}) {
     const auto late =
         std::stable_partition(shelf->waiting.begin(), shelf->waiting.end(),
                               [&](const HeldPtr& held) { return held->ticket.deadline() > now; });
     for (auto held = late; held != shelf->waiting.end(); ++held) {
-      CountQueued(**held, false);
+      NoteQueued(**held, false);
       NoteDone(**held);
     }
     shelf->waiting.erase(late, shelf->waiting.end());
@@ -130,10 +141,10 @@ void TicketQueue::ExpireWaiting(Clock::time_point now) noexcept {
 void TicketQueue::RunClock() noexcept {
   std::unique_lock lock(mutex_);
   while (!closed_) {
-    const Clock::time_point next = NextDeadline();
-    if (next == Clock::time_point::max()) {
+    if (deadlines_.empty()) {
       deadline_.wait(lock);
     } else {
+      const Clock::time_point next = *deadlines_.begin();  // which may leave the set meanwhile
       deadline_.wait_until(lock, next);
     }
     ExpireWaiting(Clock::now());
@@ -218,11 +229,11 @@ Status TicketQueue::Cancel(uint64_t number, size_t first, size_t count) noexcept
 // A ticket with nothing left to do need not wait for a thread.
 void TicketQueue::FinishIfWaiting(const HeldPtr& held) noexcept {
   if (held->done || !held->ticket.AllDecided()) return;
-  std::deque<HeldPtr>& waiting = (held->ticket.prefetch() ? prefetch_ : demand_).waiting;
+  std::deque<HeldPtr>& waiting = ShelfOf(held->ticket).waiting;
   const auto found = std::find(waiting.begin(), waiting.end(), held);
   if (found == waiting.end()) return;
   waiting.erase(found);
-  CountQueued(*held, false);
+  NoteQueued(*held, false);
   NoteDone(*held);
 }
 
@@ -242,8 +253,11 @@ void TicketQueue::Close() noexcept {
     const std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
     for (const auto& [number, held] : held_) held->ticket.CancelAll();
-    for (Shelf* shelf : {&demand_, &prefetch_}) {
-      for (const HeldPtr& held : shelf->waiting) NoteDone(*held);
+    for (Shelf* shelf : {&gets_, &puts_, &prefetches_}) {
+      for (const HeldPtr& held : shelf->waiting) {
+        NoteQueued(*held, false);
+        NoteDone(*held);
+      }
       shelf->waiting.clear();
     }
     runnable_.notify_all();
@@ -256,8 +270,10 @@ void TicketQueue::Close() noexcept {
 TicketQueue::Load TicketQueue::load() noexcept {
   const std::lock_guard lock(mutex_);
   Load load;
-  load.queued = demand_.waiting.size() + prefetch_.waiting.size();
-  load.running = demand_.running + prefetch_.running;
+  for (const Shelf* shelf : {&gets_, &puts_, &prefetches_}) {
+    load.queued += shelf->waiting.size();
+    load.running += shelf->running;
+  }
   load.finished = held_.size() - load.queued - load.running;
   load.get_bytes = get_bytes_;
   return load;

@@ -2,8 +2,9 @@
 //
 // A few threads serve tickets, each with one blocking operation at a time: one call keeps a device
 // busy by itself (Options::io_depth requests in flight), so more calls at once would only take the
-// bandwidth from each other. Demand goes before prefetch, in the order of submission; prefetch
-// never has all threads, so that a demand call does not wait for one that came before it.
+// bandwidth from each other. Gets go before puts, and both before prefetches, each in the order of
+// submission; puts and prefetches leave one thread (where there are two) to gets, so that a restore
+// does not wait for what came before it. While gets keep all threads busy, the others wait.
 //
 // Threads start with the first calls. Thread-safe.
 #ifndef LAMINA_ENGINE_STORE_TICKET_QUEUE_H_
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <thread>
 #include <unordered_map>
@@ -82,15 +84,17 @@ class TicketQueue {
 
   void Run() noexcept;
   void RunClock() noexcept;
-  void StartThreads(Clock::time_point deadline) noexcept;
-  void CountQueued(Held& held, bool queued) noexcept;
+  void StartThreads() noexcept;
+  void StartClock(Clock::time_point deadline) noexcept;
+  Shelf& ShelfOf(Ticket& ticket) noexcept;
+  // The ticket is about to wait for a thread, or does not any more.
+  void NoteQueued(Held& held, bool queued) noexcept;
   [[nodiscard]] bool Runnable(const Shelf& shelf) const noexcept;
   void ServeNext(std::unique_lock<std::mutex>& lock, Shelf& shelf) noexcept;
   void NoteDone(Held& held) noexcept;
   void NoteTold(uint64_t finished) noexcept;
   void FinishIfWaiting(const HeldPtr& held) noexcept;
   void ExpireWaiting(Clock::time_point now) noexcept;
-  [[nodiscard]] Clock::time_point NextDeadline() const noexcept;
   HeldPtr Find(uint64_t number) noexcept;
   void SignalFinished() noexcept;
   void UnsignalFinished() noexcept;
@@ -103,8 +107,10 @@ class TicketQueue {
   std::condition_variable deadline_;  // for the clock: there is an earlier one
   std::condition_variable done_;      // a ticket is
   std::unordered_map<uint64_t, HeldPtr> held_;
-  Shelf demand_;
-  Shelf prefetch_;
+  Shelf gets_;
+  Shelf puts_;
+  Shelf prefetches_;                            // of both kinds
+  std::multiset<Clock::time_point> deadlines_;  // of waiting tickets
   // Numbers of tickets that have finished, in that order, and were neither told nor released.
   std::map<uint64_t, uint64_t> finished_;
   uint64_t next_finished_ = 0;

@@ -37,6 +37,12 @@ TEST_CASE("writers share few requests while somebody reads, and each may have on
   CHECK(governor.held_back(IoClass::kPut) == 3);
 }
 
+TEST_CASE("a session may ask for less than it might have") {
+  IoGovernor governor({});
+  const Session move(governor, IoClass::kReclaim, 4);
+  CHECK(move.depth() == 4);
+}
+
 TEST_CASE("prefetch gives way to demand, and writes to both") {
   IoGovernor governor({.writes_beside_reads = 2, .prefetch_beside_demand = 4});
   const Session prefetch(governor, IoClass::kPrefetchGet);

@@ -153,6 +153,32 @@ TEST_CASE("prefetch does not take all threads from demand") {
     CHECK(*queue.Wait(number, UINT64_MAX) == 1);
 }
 
+TEST_CASE("puts do not take all threads from gets") {
+  Gate gate;
+  TicketQueue queue(3, gate.Serve());
+  std::vector<std::unique_ptr<Asked>> asked;
+  std::vector<uint64_t> numbers;
+  const auto submit = [&](AsyncCall::Kind kind) {
+    asked.push_back(std::make_unique<Asked>(1));
+    AsyncCall call = asked.back()->Call();
+    call.kind = kind;
+    const auto number = queue.Submit(std::move(call));
+    REQUIRE(number.ok());
+    numbers.push_back(*number);
+  };
+  for (int i = 0; i < 3; ++i) submit(AsyncCall::Kind::kPut);
+  gate.AwaitArrival();
+  gate.AwaitArrival();
+  CHECK(queue.load().running == 2);
+  submit(AsyncCall::Kind::kGet);
+  gate.AwaitArrival();
+  CHECK(queue.load().running == 3);
+  CHECK(queue.load().queued == 1);
+  gate.Let(4);
+  for (const uint64_t number : numbers) CHECK(*queue.Wait(number, UINT64_MAX) == 1);
+  CHECK(gate.order().back() == numbers[2]);
+}
+
 TEST_CASE("a call that waits for a thread ends at its deadline, or when it is cancelled") {
   Gate gate;
   TicketQueue queue(1, gate.Serve());
@@ -199,6 +225,17 @@ TEST_CASE("a cancellation waits for buffers in use, and for no others") {
   // What was done while it waited stays.
   CHECK(std::atomic_ref(asked.states[0]).load() == PageState::kOk);
   CHECK(*queue.Wait(*number, UINT64_MAX) == 1);
+}
+
+TEST_CASE("the states of a call that was cancelled are the caller's again") {
+  Asked asked(2);
+  Ticket ticket(1, asked.Call());
+  REQUIRE(ticket.Begin(0));
+  ticket.Decided(0, PageState::kOk);
+  ticket.Cancel(0, 2);
+  CHECK(asked.states == std::vector{PageState::kOk, PageState::kCancelled});
+  asked.states.assign(2, PageState::kOk);
+  CHECK(ticket.Finish() == 1);
 }
 
 TEST_CASE("closing cancels what waits and lets what runs end") {
