@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -27,6 +28,11 @@ class FreedSlots {
     return std::exchange(slots_, {});
   }
   void Done(size_t count) noexcept { left_.fetch_sub(count, std::memory_order_release); }
+  // Slots that were done although their bytes could not be erased.
+  void Failed(size_t count) noexcept { failures_.fetch_add(count, std::memory_order_release); }
+  [[nodiscard]] uint64_t failures() const noexcept {
+    return failures_.load(std::memory_order_acquire);
+  }
   // Added and not done.
   [[nodiscard]] size_t left() const noexcept { return left_.load(std::memory_order_acquire); }
 
@@ -34,6 +40,7 @@ class FreedSlots {
   std::mutex mutex_;
   std::vector<SlotRef> slots_;
   std::atomic<size_t> left_{0};
+  std::atomic<uint64_t> failures_{0};
 };
 
 }  // namespace lamina

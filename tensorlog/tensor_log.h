@@ -236,6 +236,8 @@ class TensorLog {
   // again. What bytes stay are erased by the next open at the latest, if their directory is there
   // then.
   Status Scrub() noexcept;
+  // Slots whose bytes could not be erased, by anybody's Scrub, and that were released all the same.
+  [[nodiscard]] uint64_t scrub_failures() const noexcept { return freed_.failures(); }
 
   [[nodiscard]] std::vector<SegmentInfo> Segments() const noexcept;
   // A read section over all segments, for walks (stats, eviction, vlog-gc). Keep it short.

@@ -98,6 +98,7 @@ Status TensorLog::ScrubRun(const SlotRun& run) noexcept {
     QueueAgain(run);
     return status;
   }
+  if (!status.ok()) freed_.Failed(run.count);
   for (uint32_t i = run.first; i < run.first + run.count; ++i) segment->ReleaseScrubbed(i);
   freed_.Done(run.count);
   return status;

@@ -197,6 +197,7 @@ class ReclaimTask final : public BackgroundTask {
 };
 
 void Store::Impl::WakeReclaim() noexcept {
+  RetryHalted();
   reclaim_wanted_.store(true, std::memory_order_release);
   scheduler_->Wake(WorkClass::kReclaim);
 }

@@ -369,7 +369,8 @@ class CheckpointTask final : public BackgroundTask {
 // Work that failed halts its class, so that a full disk is not hammered. It is tried again when a
 // while has passed: the store resumes by itself.
 void Store::Impl::RetryHalted() noexcept {
-  for (const WorkClass work : {WorkClass::kFlush, WorkClass::kCompaction, WorkClass::kVerify}) {
+  for (const WorkClass work :
+       {WorkClass::kFlush, WorkClass::kCompaction, WorkClass::kReclaim, WorkClass::kVerify}) {
     if (scheduler_->error(work).ok()) continue;
     {
       std::lock_guard lock(notes_mutex_);

@@ -66,6 +66,7 @@ Status Store::Impl::Erase(Path::Impl& path, size_t first, size_t count) noexcept
   const Bar bar(publish_mutex_, barred_, std::move(keys));
   WaitForEarlierPuts();
 
+  const uint64_t failures = log_->scrub_failures();
   const auto view = CurrentView();
   Locator locator(*view, *log_, cache_.get(), *queues_, counters_);
   std::vector<Entry> entries;
@@ -76,9 +77,19 @@ Status Store::Impl::Erase(Path::Impl& path, size_t first, size_t count) noexcept
     path.locations[page].found = false;
   }
   // Before the checkpoint, which makes it durable together with what says that the slots are free.
-  const Status scrubbed = ScrubFreed();
+  const Status scrubbed = ScrubErased(failures);
   LAMINA_RETURN_IF_ERROR(Checkpoint(false));
   return scrubbed;
+}
+
+// Somebody else may have taken the slots that an erase has freed, and have failed with them.
+Status Store::Impl::ScrubErased(uint64_t failures_before) noexcept {
+  LAMINA_RETURN_IF_ERROR(ScrubFreed());
+  if (log_->scrub_failures() == failures_before) return Status::Ok();
+  return Status::IoError(
+      "erase: bytes of slots that were freed meanwhile could not be erased, these pages' perhaps "
+      "among them; Stats say why (last_background_error). They are tried again when the store is "
+      "opened");
 }
 
 // The new epoch is durable before anything of the old one is freed: from then on neither a lookup
@@ -105,8 +116,11 @@ Status Store::Impl::EraseRoot(std::string_view root) noexcept {
     std::lock_guard lock(publish_mutex_);
     state->epoch.store(epoch, std::memory_order_release);
   }
+  // Those of the old epoch are writing still; later ones are refused before they do.
+  WaitForEarlierPuts();
+  const uint64_t failures = log_->scrub_failures();
   log_->FreeRoot(state->number);
-  const Status scrubbed = ScrubFreed();
+  const Status scrubbed = ScrubErased(failures);
   LAMINA_RETURN_IF_ERROR(Checkpoint(false));
   return scrubbed;
 }

@@ -147,6 +147,11 @@ Status PageMover::MoveBatch() noexcept {
     LAMINA_RETURN_IF_ERROR(MakeRoom());
     const Status taken = TakeSlots();  // for as many as there is room for
     if (!batch_.empty()) {
+      // Erases and moves take turns, so that no page is erased between its copying and publication,
+      // nor the root's epoch raised.
+      std::lock_guard erase_lock(store_.erase_mutex_);
+      DropGone();
+      if (batch_.empty()) return taken;
       LAMINA_RETURN_IF_ERROR(WriteBatch());
       LAMINA_RETURN_IF_ERROR(JournalAndPublish());
     }
@@ -291,10 +296,8 @@ Status PageMover::WriteBatch() noexcept {
 // ---- The switch
 // ----------------------------------------------------------------------------------
 
-// Erases and moves take turns, so that no page is erased between the journal and publication, nor
-// the root's epoch raised.
-Status PageMover::JournalAndPublish() noexcept {
-  std::lock_guard erase_lock(store_.erase_mutex_);
+// What is not live any more leaves the batch, and its slot goes back.
+void PageMover::DropGone() noexcept {
   std::vector<bool> drop(batch_.size());
   for (size_t i = 0; i < batch_.size(); ++i) {
     Page& page = batch_[i];
@@ -304,6 +307,11 @@ Status PageMover::JournalAndPublish() noexcept {
     if (drop[i]) store_.log_->Release(page.to);
   }
   DropPages(drop);
+}
+
+// Under erase_mutex_.
+Status PageMover::JournalAndPublish() noexcept {
+  DropGone();
   if (batch_.empty()) return Status::Ok();
   JournalWriter::Guard guard = store_.journal_->Begin();
   if (Status status = Journal(guard); !status.ok()) {

@@ -71,6 +71,7 @@ class PageMover {
   Status TakeSlots() noexcept;
   Result<std::vector<SlotRun>> TakeRuns(uint64_t page_bytes, size_t count) noexcept;
   Status WriteBatch() noexcept;
+  void DropGone() noexcept;
   Status JournalAndPublish() noexcept;
   Status Journal(const JournalWriter::Guard& guard) noexcept;
   void Publish(JournalPosition position) noexcept;

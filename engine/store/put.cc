@@ -39,9 +39,12 @@ class PutOperation {
       }
       if (Journal()) Publish();
       guard_.Release();
+      // First: an erase that has waited for this put erases the bytes of its slots, too.
+      ReleaseUnpublished();
       store_.NotePutDone(ticket);
+    } else {
+      ReleaseUnpublished();
     }
-    ReleaseUnpublished();
     Unreserve();
     if (freed_) (void)store_.ScrubFreed();
     store_.write_allowance_.GiveBack(allowance_left_);
@@ -172,10 +175,14 @@ class PutOperation {
     return !pages_.empty();
   }
 
-  // From here on an erase waits for this put. Pages that are being erased already are refused, so
-  // that they do not get into the journal.
+  // From here on an erase waits for this put. Pages that are being erased already, or whose root
+  // was, are refused, so that they get neither into the journal nor into a slot.
   uint64_t Register() noexcept {
     std::lock_guard lock(store_.publish_mutex_);
+    if (path_.root->epoch.load(std::memory_order_relaxed) != path_.epoch) {
+      RejectFrom(0, store_.counters_.rejected_erased,
+                 Status::Busy("put: the root was erased meanwhile"));
+    }
     const auto barred =
         std::find_if(pages_.begin(), pages_.end(), [&](const Page& page) { return Barred(page); });
     if (barred != pages_.end()) {

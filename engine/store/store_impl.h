@@ -313,6 +313,7 @@ class Store::Impl final : private SegmentSource {
   // With erase=physical, whoever has freed slots does this before the call returns:
   // TensorLog::Scrub. Failures are noted and counted, too.
   Status ScrubFreed() noexcept;
+  Status ScrubErased(uint64_t failures_before) noexcept;
 
   // ---- checkpoint.cc
   struct CheckpointPlan;

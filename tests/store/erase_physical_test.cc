@@ -71,8 +71,6 @@ TEST_CASE("erased pages are not in the files any more, and their neighbours are"
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
   CheckGone(f.OnDisk(path), 0, 0);
-  uint64_t allocated = 0;
-  for (const std::string& name : f.disk.Files()) allocated += *f.view->AllocatedBytes(name);
   SECTION("live") {}
   SECTION("condemned") {
     for (size_t page = 5; page < 12; ++page) {

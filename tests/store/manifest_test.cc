@@ -245,7 +245,7 @@ TEST_CASE("a sync of the manifest is never repeated, whatever it failed with") {
 
 TEST_CASE("an edit that lacked space and cannot be taken back latches the manifest") {
   FailingDisk f;
-  const uint64_t count = GENERATE(2, 3);  // the cut fails, or its sync
+  const uint64_t count = GENERATE(2U, 3U);  // the cut fails, or its sync
   f.disk.FailOperation(1, ENOSPC, count);
   REQUIRE_FALSE(f.Commit(2).ok());
   f.disk.FailOperation(0, 0);
@@ -261,7 +261,7 @@ TEST_CASE("a manifest that cannot be rewritten for lack of space goes on in the 
     REQUIRE(f.manifest->Commit(large).ok());
   const uint64_t number = f.manifest->file_number();
   // Behind the edit and its sync: the making of the new file, its writes, CURRENT's.
-  f.disk.FailOperation(GENERATE(3, 4, 5, 7, 8), ENOSPC);
+  f.disk.FailOperation(GENERATE(3U, 4U, 5U, 7U, 8U), ENOSPC);
   large.policy_state = std::string(5 << 20, 'y');
   large.epoch_counter = 7;
   REQUIRE(f.manifest->Commit(large).ok());

@@ -126,7 +126,7 @@ TEST_CASE("demand goes before prefetch, and each in the order of submission") {
   };
   submit(0);
   gate.AwaitArrival();  // the only thread is busy
-  for (const uint32_t priority : {1, 1, 0, 0}) submit(priority);
+  for (const uint32_t priority : {1U, 1U, 0U, 0U}) submit(priority);
   CHECK(queue.load().queued == 4);
   CHECK(queue.load().get_bytes == 400);
   gate.Let(5);
