@@ -45,7 +45,8 @@ TEST_CASE("freed and released slots are erased by the next scrub, and free after
   REQUIRE(t.log->Scrub().ok());
   CHECK(t.Counts().free == 3);
   for (const size_t i : {1U, 2U, 5U}) CHECK(t.IsZero(t.slots[i]));
-  for (const size_t i : {0U, 3U, 4U, 6U, 7U}) CHECK(t.Get(t.pages[i], t.slots[i]) == ReadOutcome::kOk);
+  for (const size_t i : {0U, 3U, 4U, 6U, 7U})
+    CHECK(t.Get(t.pages[i], t.slots[i]) == ReadOutcome::kOk);
 }
 
 TEST_CASE("a page that is being read is erased when its reader is done, and not taken before") {
