@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <latch>
 #include <memory>
@@ -206,12 +207,15 @@ TEST_CASE("a call that waits for a thread ends at its deadline, or when it is ca
 TEST_CASE("a cancellation waits for buffers in use, and for no others") {
   std::latch begun(1);
   std::binary_semaphore go_on(0);
+  // Checked by the test's own thread: Catch's checks are not thread-safe.
+  std::atomic<bool> first_began{false};
+  std::atomic<bool> second_began{false};
   TicketQueue queue(1, [&](Ticket& ticket) {
-    REQUIRE(ticket.Begin(0));
+    first_began = ticket.Begin(0);
     begun.count_down();
     go_on.acquire();
     ticket.Decided(0, PageState::kOk);
-    CHECK_FALSE(ticket.Begin(1));
+    second_began = ticket.Begin(1);
   });
   Asked asked(2);
   const auto number = queue.Submit(asked.Call());
@@ -219,12 +223,16 @@ TEST_CASE("a cancellation waits for buffers in use, and for no others") {
   begun.wait();
   REQUIRE(queue.Cancel(*number, 1, 1).ok());
   CHECK(asked.states == std::vector<PageState>{PageState::kPending, PageState::kCancelled});
-  std::thread canceller([&] { CHECK(queue.Cancel(*number, 0, 1).ok()); });
+  std::atomic<bool> cancelled{false};
+  std::thread canceller([&] { cancelled = queue.Cancel(*number, 0, 1).ok(); });
   go_on.release();
   canceller.join();
+  CHECK(cancelled);
   // What was done while it waited stays.
   CHECK(std::atomic_ref(asked.states[0]).load() == PageState::kOk);
   CHECK(*queue.Wait(*number, UINT64_MAX) == 1);
+  CHECK(first_began);
+  CHECK_FALSE(second_began);
 }
 
 TEST_CASE("the states of a call that was cancelled are the caller's again") {
