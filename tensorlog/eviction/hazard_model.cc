@@ -77,13 +77,13 @@ double HazardModel::Worth(uint32_t heat_bits, uint32_t age) const noexcept {
   const HeatFields heat = Unpack(heat_bits);
   const double column = std::clamp((heat.level - 64.0) * 3 / 16 + 12, 0.0, kColumns - 1.0001);
   const double position = PositionOf(age);
-  const auto c = static_cast<size_t>(column);
+  const auto c = static_cast<uint32_t>(column);
   const auto k = static_cast<size_t>(position);
   const size_t k1 = std::min<size_t>(k + 1, kAgeBuckets - 1);
   const double cf = column - static_cast<double>(c);
   const double kf = position - static_cast<double>(k);
-  const float* low = &table_[(RowOf(heat.gap) * kColumns + c) * kAgeBuckets];
-  const float* high = low + kAgeBuckets;
+  const float* low = Entries(RowOf(heat.gap), c);
+  const float* high = Entries(RowOf(heat.gap), c + 1);
   return (1 - cf) * ((1 - kf) * low[k] + kf * low[k1]) + cf * ((1 - kf) * high[k] + kf * high[k1]);
 }
 
@@ -136,7 +136,7 @@ void HazardModel::EndRequest(uint64_t units, uint64_t now) noexcept {
 void HazardModel::Renew(uint64_t now) noexcept {
   EstimateBaselines(now);
   for (uint32_t r = 0; r < kRatioBins; ++r) table_ratios_[r] = ratio_weights_[r].value;
-  FillTable();
+  ForgetTable();
 }
 
 void HazardModel::Fade() noexcept {
@@ -209,7 +209,15 @@ void HazardModel::EstimateBaselines(uint64_t now) noexcept {
   }
 }
 
-void HazardModel::FillTable() noexcept {
+const float* HazardModel::Entries(uint32_t row, uint32_t column) const noexcept {
+  const size_t entry = size_t{row} * kColumns + column;
+  float* const out = &table_[entry * kAgeBuckets];
+  if (!filled_[entry]) Fill(row, column, out);
+  filled_[entry] = true;
+  return out;
+}
+
+void HazardModel::Fill(uint32_t row, uint32_t column, float* out) const noexcept {
   // Stretches of buckets that are best kept through together, from the oldest age down: a stretch
   // grows while the next one's density is above its own.
   struct Stretch {
@@ -217,29 +225,22 @@ void HazardModel::FillTable() noexcept {
     uint32_t end;
   };
   std::array<Stretch, kAgeBuckets> stretches;
-  for (uint32_t row = 0; row < kRows; ++row) {
-    std::array<double, kAgeBuckets> hazard;
-    for (uint32_t k = 0; k < kAgeBuckets; ++k)
-      hazard[k] = baselines_[row == kHotRow].hazard[k] * std::exp(table_ratios_[RatioBin(row, k)]);
-    for (uint32_t column = 0; column < kColumns; ++column) {
-      float* out = &table_[(size_t{row} * kColumns + column) * kAgeBuckets];
-      const double factor = std::exp(ScoreOfColumn(column));
-      for (uint32_t k = kAgeBuckets; k-- > 0;) {
-        const double h = hazard[k] * factor;
-        const double hits = -std::expm1(-h * WidthOf(k));
-        Stretch& own = stretches[k];
-        own = {hits, hits / h, 1 - hits, k + 1};
-        while (own.end < kAgeBuckets) {
-          const Stretch& next = stretches[own.end];
-          if (next.hits * own.ticks <= own.hits * next.ticks) break;
-          own.hits += own.survival * next.hits;
-          own.ticks += own.survival * next.ticks;
-          own.survival *= next.survival;
-          own.end = next.end;
-        }
-        out[k] = static_cast<float>(own.hits / own.ticks);
-      }
+  const double factor = std::exp(ScoreOfColumn(column));
+  for (uint32_t k = kAgeBuckets; k-- > 0;) {
+    const double h = baselines_[row == kHotRow].hazard[k] *
+                     std::exp(table_ratios_[RatioBin(row, k)]) * factor;
+    const double hits = -std::expm1(-h * WidthOf(k));
+    Stretch& own = stretches[k];
+    own = {hits, hits / h, 1 - hits, k + 1};
+    while (own.end < kAgeBuckets) {
+      const Stretch& next = stretches[own.end];
+      if (next.hits * own.ticks <= own.hits * next.ticks) break;
+      own.hits += own.survival * next.hits;
+      own.ticks += own.survival * next.ticks;
+      own.survival *= next.survival;
+      own.end = next.end;
     }
+    out[k] = static_cast<float>(own.hits / own.ticks);
   }
 }
 

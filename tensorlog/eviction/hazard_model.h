@@ -60,7 +60,8 @@ class HazardModel {
   // The level (heat_bits.h) of a page with these features.
   [[nodiscard]] uint32_t LevelOf(FeatureBins bins) const noexcept;
 
-  // A page of that heat, used `age` ticks ago.
+  // A page of that heat, used `age` ticks ago. Fills in what it needs of the table, so it is not
+  // for several threads at once, const as it is.
   [[nodiscard]] double Worth(uint32_t heat_bits, uint32_t age) const noexcept;
 
   // A record of that heat, last used at `tick`, is in an age bucket from now on (`sign` 1), or no
@@ -73,10 +74,8 @@ class HazardModel {
   // Counts a request of so many units, and renews the table every so often. `now`: the tick.
   void EndRequest(uint64_t units, uint64_t now) noexcept;
 
-  // Estimates the baselines and fills the table from what was learned so far.
+  // Estimates the baselines, and what the table is made from, from what was learned so far.
   void Renew(uint64_t now) noexcept;
-  // Fills the table from what it was filled from before the model was saved.
-  void FillTable() noexcept;
 
   // Whether bins that were read from somewhere are any.
   [[nodiscard]] static bool Legal(FeatureBins bins) noexcept;
@@ -113,6 +112,10 @@ class HazardModel {
                                                              uint64_t now) const noexcept;
   void EstimateBaselines(uint64_t now) noexcept;
   void Fade() noexcept;
+  void ForgetTable() noexcept { filled_.fill(false); }
+  // The table's entries of a row and a column.
+  [[nodiscard]] const float* Entries(uint32_t row, uint32_t column) const noexcept;
+  void Fill(uint32_t row, uint32_t column, float* out) const noexcept;
 
   std::array<std::array<Weight, kFeatureBins>, kFeatures> weights_;
   std::array<Weight, kRatioBins> ratio_weights_;
@@ -125,8 +128,11 @@ class HazardModel {
 
   std::array<std::array<Watched, kAgeBuckets>, kRows> watched_{};
   std::array<double, kRatioBins>
-      table_ratios_{};        // the ratio weights that the table is filled from
-  std::vector<float> table_;  // [row][column][bucket]
+      table_ratios_{};  // the ratio weights that the table is filled from
+  // [row][column][bucket]. Entries are filled when they are first asked for: a store that has room
+  // asks for none, and one that evicts for few between two renewals.
+  mutable std::vector<float> table_;
+  mutable std::array<bool, size_t{kRows} * kColumns> filled_{};
 };
 
 }  // namespace lamina

@@ -104,6 +104,7 @@ Status HazardModel::Load(std::string_view bytes) noexcept {
   for (double* count : {&requests_, &units_, &requests_since_renewal_, &hits_since_renewal_,
                         &expected_since_renewal_})
     *count = read.Next(0, kMost);
+  ForgetTable();
   if (!in.done() || !read.ok()) return Status::Corruption("eviction state: the model is damaged");
   return Status::Ok();
 }

@@ -293,7 +293,6 @@ Status Prhd::Load(std::string_view bytes) noexcept {
   random_ = SplitMix(state.header.random);
   records_ = std::move(records);
   model_ = std::move(model);
-  model_.FillTable();
   return Status::Ok();
 }
 

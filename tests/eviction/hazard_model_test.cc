@@ -141,7 +141,6 @@ TEST_CASE("a saved model is the same when it is read back") {
   model.Save(&saved);
   HazardModel copy;
   REQUIRE(copy.Load(saved).ok());
-  copy.FillTable();
   for (uint32_t k = 0; k < kAgeBuckets; ++k)
     CHECK(copy.Worth(Bits(70), StartOf(k)) == model.Worth(Bits(70), StartOf(k)));
   CHECK(copy.LevelOf(kLikely) == model.LevelOf(kLikely));
