@@ -6,6 +6,9 @@
 namespace lamina {
 namespace {
 
+constexpr uint64_t kMinWaveBytes = uint64_t{4} << 20;
+constexpr uint64_t kMaxWaveBytes = uint64_t{16} << 20;
+
 size_t ChunksOf(uint64_t bytes) noexcept {
   return static_cast<size_t>((bytes + kChunkBytes - 1) / kChunkBytes);
 }
@@ -29,12 +32,20 @@ void PageReader::Run(std::span<PageRead> pages) noexcept {
     chunks += ChunksOf(pages[i].length);
   }
   chunks_.resize(chunks);
+  ReadInWaves();
   std::vector<size_t> order(pages.size());
   std::iota(order.begin(), order.end(), size_t{0});
   ReadAll(order, /*coalesce=*/true);
   const std::vector<size_t> again = std::move(again_);
   again_.clear();
   ReadAll(again, /*coalesce=*/false);
+}
+
+// In four waves, but none so small that the device waits for its next.
+void PageReader::ReadInWaves() noexcept {
+  uint64_t bytes = 0;
+  for (const PageRead& page : pages_) bytes += page.length;
+  BoundBytes(std::clamp(bytes / 4, kMinWaveBytes, kMaxWaveBytes));
 }
 
 void PageReader::ReadAll(std::span<const size_t> order, bool coalesce) noexcept {

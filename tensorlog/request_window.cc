@@ -16,7 +16,9 @@ RequestWindow::RequestWindow(IoQueue& queue, BufferPool& bounce, const IoLimits&
       tally_(tally),
       bounce_source_([this] { return AcquireBounce(); }) {}
 
-RequestWindow::~RequestWindow() { LAMINA_CHECK(current_ == nullptr && in_flight_.empty()); }
+RequestWindow::~RequestWindow() {
+  LAMINA_CHECK(current_ == nullptr && in_flight_.empty() && put_off_.empty());
+}
 
 size_t RequestWindow::depth() const noexcept {
   const size_t own = queue_.depth();
@@ -84,6 +86,7 @@ void RequestWindow::Start(Segment& segment, uint64_t offset) noexcept {
 void RequestWindow::SubmitCurrent() noexcept {
   if (current_ == nullptr) return;
   PageRequest& request = *current_;
+  bytes_in_flight_ += request.bytes();
   in_flight_.push_back(std::move(current_));
   if (tally_ != nullptr) {
     ++tally_->requests;
@@ -97,19 +100,30 @@ void RequestWindow::SubmitCurrent() noexcept {
   // gives back is handled behind Submitted, since it may be this very request.
   IoRequest* const done = write_ ? queue_.Poll() : nullptr;
   Submitted(request.parts());
-  if (done != nullptr) Complete(done);
+  if (done != nullptr) Take(done);
+}
+
+bool RequestWindow::IsFull() const noexcept {
+  return in_flight_.size() >= depth() || bytes_in_flight_ >= max_bytes_;
 }
 
 void RequestWindow::WaitForRoom() noexcept {
-  while (in_flight_.size() >= depth()) Complete(queue_.Wait());
+  while (IsFull()) Step();
 }
 
 void RequestWindow::Drain() noexcept {
   SubmitCurrent();
-  while (!in_flight_.empty()) Complete(queue_.Wait());
+  while (!in_flight_.empty() || !put_off_.empty()) Step();
 }
 
-void RequestWindow::Complete(IoRequest* io) noexcept {
+void RequestWindow::Step() noexcept {
+  if (put_off_.empty()) return Take(queue_.Wait());
+  // Polling starts what was submitted, so the device is busy before the processor is.
+  IoRequest* const done = queue_.Poll();
+  return done != nullptr ? Take(done) : FinishOne();
+}
+
+void RequestWindow::Take(IoRequest* io) noexcept {
   LAMINA_CHECK(io != nullptr);
   auto* const request = static_cast<PageRequest*>(io->user);
   const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
@@ -117,10 +131,25 @@ void RequestWindow::Complete(IoRequest* io) noexcept {
   LAMINA_CHECK(found != in_flight_.end());
   std::unique_ptr<PageRequest> done = std::move(*found);
   in_flight_.erase(found);
-  if (!write_ && io->error == 0) done->CopyOut();
-  done->DropBounce();
-  Completed(*done);
-  idle_.push_back(std::move(done));
+  bytes_in_flight_ -= done->bytes();
+  if (write_) {
+    Finish(std::move(done));
+  } else {
+    put_off_.push_back(std::move(done));
+  }
+}
+
+void RequestWindow::FinishOne() noexcept {
+  std::unique_ptr<PageRequest> request = std::move(put_off_.front());
+  put_off_.pop_front();
+  Finish(std::move(request));
+}
+
+void RequestWindow::Finish(std::unique_ptr<PageRequest> request) noexcept {
+  if (!write_ && request->io().error == 0) request->CopyOut();
+  request->DropBounce();
+  Completed(*request);
+  idle_.push_back(std::move(request));
 }
 
 // A call that holds buffers must not wait for another one: all calls might be waiting. It waits for
@@ -128,10 +157,11 @@ void RequestWindow::Complete(IoRequest* io) noexcept {
 BufferPool::Lease RequestWindow::AcquireBounce() noexcept {
   while (true) {
     if (BufferPool::Lease lease = bounce_.TryAcquire()) return lease;
-    const bool holds = std::any_of(in_flight_.begin(), in_flight_.end(),
-                                   [](const auto& request) { return request->holds_bounce(); });
+    const auto has = [](const auto& request) { return request->holds_bounce(); };
+    const bool holds = std::any_of(in_flight_.begin(), in_flight_.end(), has) ||
+                       std::any_of(put_off_.begin(), put_off_.end(), has);
     if (!holds) return bounce_.Acquire();
-    Complete(queue_.Wait());
+    Step();
   }
 }
 

@@ -1,5 +1,10 @@
 // Keeps a call's requests in flight: builds them from pages, bounds how many there are, reaps them.
 //
+// What a completed read leaves to the processor, copies and checksums, is put off while the device
+// could be given more to do, so that the two work side by side. That needs completions before the
+// end: some devices (virtual ones) tell of all requests that they have when the last one is done,
+// so reads go out in several waves.
+//
 // Neighbouring slots share a request while their pages fit in it whole; larger pages are cut. What
 // pages mean is the business of the subclass (page_writer.h, page_reader.h). Used by one thread.
 #ifndef LAMINA_TENSORLOG_REQUEST_WINDOW_H_
@@ -7,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -31,6 +37,9 @@ class RequestWindow {
                 IoTally* tally) noexcept;
   virtual ~RequestWindow();
 
+  // Of the reads that follow, at most so many bytes are in flight. No bound unless it was called.
+  void BoundBytes(uint64_t bytes) noexcept { max_bytes_ = bytes; }
+
   // Makes sure that the page at `slot` can be added without waiting first: finishes the current
   // request unless the page continues it, and waits for room in flight.
   void MakeRoom(SlotRef slot, uint64_t page_bytes, bool coalesce) noexcept;
@@ -53,7 +62,12 @@ class RequestWindow {
   void Start(Segment& segment, uint64_t offset) noexcept;
   void SubmitCurrent() noexcept;
   void WaitForRoom() noexcept;
-  void Complete(IoRequest* io) noexcept;
+  [[nodiscard]] bool IsFull() const noexcept;
+  // Takes a completion, or does what one has put off, or waits. Something is in flight or put off.
+  void Step() noexcept;
+  void Take(IoRequest* io) noexcept;
+  void Finish(std::unique_ptr<PageRequest> request) noexcept;
+  void FinishOne() noexcept;
   BufferPool::Lease AcquireBounce() noexcept;
 
   IoQueue& queue_;
@@ -66,7 +80,10 @@ class RequestWindow {
   std::unique_ptr<PageRequest> current_;
   SlotRef last_;             // of the page added last, in current_
   uint64_t slot_bytes_ = 0;  // of current_'s segment
+  uint64_t max_bytes_ = UINT64_MAX;
+  uint64_t bytes_in_flight_ = 0;
   std::vector<std::unique_ptr<PageRequest>> in_flight_;
+  std::deque<std::unique_ptr<PageRequest>> put_off_;  // reads that are complete
   std::vector<std::unique_ptr<PageRequest>> idle_;
 };
 
