@@ -10,7 +10,6 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 30;
-constexpr uint64_t kUnboundedSegmentBytes = uint64_t{256} << 20;
 
 }  // namespace
 
@@ -23,8 +22,8 @@ uint32_t SlotBytesFor(uint64_t page_bytes) noexcept {
 }
 
 Result<uint32_t> SegmentSlotsFor(uint32_t slot_bytes, uint64_t capacity_bytes) noexcept {
-  const uint64_t target = capacity_bytes == 0 ? kUnboundedSegmentBytes
-                                              : std::min(kMaxSegmentBytes, capacity_bytes / 64);
+  const uint64_t target =
+      capacity_bytes == 0 ? kMaxSegmentBytes : std::min(kMaxSegmentBytes, capacity_bytes / 64);
   const uint64_t slots = std::max<uint64_t>(kMinSegmentSlots, target / slot_bytes);
   if (capacity_bytes != 0 && slots * slot_bytes > capacity_bytes / 8) {
     return Status::NoSpace(

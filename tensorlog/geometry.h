@@ -17,8 +17,13 @@ inline constexpr uint32_t kMinSegmentSlots = 8;
 // is lost to rounding (beyond the 4 KiB themselves). `page_bytes` is 1 to 1 GiB.
 uint32_t SlotBytesFor(uint64_t page_bytes) noexcept;
 
-// How many slots a new segment of the class has: those of min(1 GiB, capacity/64), at least 8;
-// 256 MiB when the capacity is 0 (not bounded). kNoSpace when that exceeds capacity/8.
+// How many slots a new segment of the class has: those of min(1 GiB, capacity/64), at least 8; of
+// 1 GiB when the capacity is 0 (not bounded). kNoSpace when that exceeds capacity/8.
+//
+// Large ones are made less often, and ext4 writes to them faster: the extents of a file of up to
+// 512 MiB go into its inode, but for those that writes in flight split off, so that each put there
+// adds a block to the extent tree and frees it again, which a file system with online discard tells
+// the device (0.17 of 4.3 ms of a put of 8 MiB on a virtual disk).
 Result<uint32_t> SegmentSlotsFor(uint32_t slot_bytes, uint64_t capacity_bytes) noexcept;
 
 // Slots in a row that the sweep asks for: ceil(256 KiB / slot), at least 1.

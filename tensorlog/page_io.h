@@ -60,6 +60,15 @@ class ReadObserver {
   virtual void Done(size_t /*page*/) noexcept {}
 };
 
+// Told of the progress of a WritePages call, on the thread that made it.
+class WriteObserver {
+ public:
+  virtual ~WriteObserver() = default;
+  // All checksums are known and no page has failed so far; the last bytes are still on their way to
+  // the device. Called at most once. What it does goes on beside them.
+  virtual void Summed() noexcept = 0;
+};
+
 // How hard a call may push the device.
 struct IoLimits {
   // Largest request, bytes; a multiple of 4096, 256 KiB to 1 MiB.

@@ -6,8 +6,11 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kMinWaveBytes = uint64_t{4} << 20;
-constexpr uint64_t kMaxWaveBytes = uint64_t{16} << 20;
+// Of a call's bytes this part is held back; a processor sums about so many times as fast as a
+// device reads.
+constexpr uint64_t kHeldBackDivisor = 8;
+// Calls of fewer requests have little to sum.
+constexpr uint64_t kLeastRequests = 4;
 
 size_t ChunksOf(uint64_t bytes) noexcept {
   return static_cast<size_t>((bytes + kChunkBytes - 1) / kChunkBytes);
@@ -32,7 +35,7 @@ void PageReader::Run(std::span<PageRead> pages) noexcept {
     chunks += ChunksOf(pages[i].length);
   }
   chunks_.resize(chunks);
-  ReadInWaves();
+  HoldBackTail();
   std::vector<size_t> order(pages.size());
   std::iota(order.begin(), order.end(), size_t{0});
   ReadAll(order, /*coalesce=*/true);
@@ -41,11 +44,12 @@ void PageReader::Run(std::span<PageRead> pages) noexcept {
   ReadAll(again, /*coalesce=*/false);
 }
 
-// In four waves, but none so small that the device waits for its next.
-void PageReader::ReadInWaves() noexcept {
+// What is held back the device reads while the processor sums the rest.
+void PageReader::HoldBackTail() noexcept {
   uint64_t bytes = 0;
   for (const PageRead& page : pages_) bytes += page.length;
-  BoundBytes(std::clamp(bytes / 4, kMinWaveBytes, kMaxWaveBytes));
+  if (bytes >= kLeastRequests * request_bytes())
+    BoundBytes(bytes - std::max<uint64_t>(bytes / kHeldBackDivisor, request_bytes()));
 }
 
 void PageReader::ReadAll(std::span<const size_t> order, bool coalesce) noexcept {

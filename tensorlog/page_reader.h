@@ -40,7 +40,7 @@ class PageReader final : private RequestWindow {
   void Completed(const PageRequest& request) noexcept override;
   void PartAdded(size_t page) noexcept override { ++progress_[page].open_parts; }
 
-  void ReadInWaves() noexcept;
+  void HoldBackTail() noexcept;
   void ReadAll(std::span<const size_t> order, bool coalesce) noexcept;
   void ReadOne(size_t page, bool coalesce) noexcept;
   bool PinPage(size_t page) noexcept;

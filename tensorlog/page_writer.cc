@@ -11,7 +11,7 @@ PageWriter::PageWriter(const SegmentTable& table, IoQueue& queue, BufferPool& bo
 
 PageWriter::~PageWriter() = default;
 
-Status PageWriter::Run(std::span<PageWrite> pages) noexcept {
+Status PageWriter::Run(std::span<PageWrite> pages, WriteObserver* observer) noexcept {
   pages_ = pages;
   progress_.resize(pages.size());
   for (size_t i = 0; i < pages.size(); ++i) {
@@ -20,15 +20,20 @@ Status PageWriter::Run(std::span<PageWrite> pages) noexcept {
     MakeRoom(pages[i].slot, page.bytes, /*coalesce=*/true);
     AddPage(i, *page.segment, pages[i].slot.slot, pages[i].fragments, page.bytes);
   }
+  SubmitRest();
+  SetChecksums();
+  if (observer != nullptr && first_error_.ok()) observer->Summed();
   Drain();
-  for (size_t i = 0; i < pages.size(); ++i) {
-    pages[i].ok = !progress_[i].failed;
-    if (pages[i].ok) {
-      pages[i].checksum = CombineChunkSums(pages[i].fingerprint, progress_[i].chunk_sums);
-    }
-  }
+  for (size_t i = 0; i < pages.size(); ++i) pages[i].ok = !progress_[i].failed;
   for (Segment* segment : segments_) segment->NoteWritten();
   return first_error_;
+}
+
+void PageWriter::SetChecksums() noexcept {
+  for (size_t i = 0; i < pages_.size(); ++i) {
+    if (progress_[i].failed) continue;
+    pages_[i].checksum = CombineChunkSums(pages_[i].fingerprint, progress_[i].chunk_sums);
+  }
 }
 
 // Finds the page's segment; false when the page cannot be written.

@@ -18,7 +18,7 @@ class PageWriter final : private RequestWindow {
   ~PageWriter() override;
 
   // TensorLog::WritePages, without the sync. Once.
-  Status Run(std::span<PageWrite> pages) noexcept;
+  Status Run(std::span<PageWrite> pages, WriteObserver* observer) noexcept;
   // The segments that were written to.
   [[nodiscard]] std::span<Segment* const> segments() const noexcept { return segments_; }
 
@@ -35,6 +35,7 @@ class PageWriter final : private RequestWindow {
   void PartAdded(size_t) noexcept override {}
 
   bool Prepare(size_t page) noexcept;
+  void SetChecksums() noexcept;
   void Fail(size_t page, Status why) noexcept;
 
   const SegmentTable& table_;

@@ -3,7 +3,7 @@
 // What a completed read leaves to the processor, copies and checksums, is put off while the device
 // could be given more to do, so that the two work side by side. That needs completions before the
 // end: some devices (virtual ones) tell of all requests that they have when the last one is done,
-// so reads go out in several waves.
+// so a call may hold back its last ones until the first is complete.
 //
 // Neighbouring slots share a request while their pages fit in it whole; larger pages are cut. What
 // pages mean is the business of the subclass (page_writer.h, page_reader.h). Used by one thread.
@@ -37,8 +37,10 @@ class RequestWindow {
                 IoTally* tally) noexcept;
   virtual ~RequestWindow();
 
-  // Of the reads that follow, at most so many bytes are in flight. No bound unless it was called.
+  // Of the requests that follow, at most so many bytes are in flight (and what the last one has
+  // beyond). No bound unless it was called.
   void BoundBytes(uint64_t bytes) noexcept { max_bytes_ = bytes; }
+  [[nodiscard]] uint64_t request_bytes() const noexcept { return limits_.request_bytes; }
 
   // Makes sure that the page at `slot` can be added without waiting first: finishes the current
   // request unless the page continues it, and waits for room in flight.
@@ -46,6 +48,8 @@ class RequestWindow {
   // Adds the page; requests that are full on the way are submitted.
   void AddPage(size_t page, Segment& segment, uint32_t slot, std::span<const iovec> fragments,
                uint64_t page_bytes) noexcept;
+  // Submits what is left; does not wait for it.
+  void SubmitRest() noexcept { SubmitCurrent(); }
   // Submits what is left and waits for everything.
   void Drain() noexcept;
 

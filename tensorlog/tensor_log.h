@@ -1,6 +1,7 @@
 // The tensor log: where pages lie. Owns the segments and says which slots hold which page.
 //
-// A put goes: Take slots, WritePages, (the store: journal), then for each page Publish or Release.
+// A put goes: Take slots, WritePages, (the store: journal, behind it or beside its end), then for
+// each page Publish or Release.
 // A get goes: (the store: locate an entry whose slot Bears its tag), ReadPages, which pins, checks
 // and unpins. The log never blocks a read; a slot that is pinned is not overwritten.
 //
@@ -126,7 +127,7 @@ class TensorLog {
   // whole. A device error latches the directory. With `sync`, what was written is durable on
   // return, with one sync per segment that concurrent callers share (durability=batch).
   Status WritePages(IoQueue& queue, std::span<PageWrite> pages, const IoLimits& limits, bool sync,
-                    IoTally* tally) noexcept;
+                    IoTally* tally, WriteObserver* observer = nullptr) noexcept;
 
   // The payload and the journal block (at `position`) are complete: the slot now bears the tag.
   // `synced`: the payload was written with `sync`, so that no later failure of a sync concerns it.

@@ -69,9 +69,9 @@ std::vector<SlotRun> TensorLog::TakeIn(uint32_t id, size_t count) noexcept {
 }
 
 Status TensorLog::WritePages(IoQueue& queue, std::span<PageWrite> pages, const IoLimits& limits,
-                             bool sync, IoTally* tally) noexcept {
+                             bool sync, IoTally* tally, WriteObserver* observer) noexcept {
   PageWriter writer(table_, queue, bounce_, limits, tally);
-  Status status = writer.Run(pages);
+  Status status = writer.Run(pages, observer);
   if (options_.physical_erase) {
     Status tails = ScrubTails(pages);
     if (status.ok()) status = std::move(tails);

@@ -1,5 +1,12 @@
 // Put: skip what is there, take slots, write payloads, journal, publish.
+//
+// The journal block goes out beside the last of the payloads, as soon as their checksums are known;
+// nothing is published or acknowledged before both are complete. A crash in between leaves a record
+// of a page whose payload may be torn, which is what replay takes every page for until it has been
+// verified. Not with durability=batch, where a record on stable storage stands for a payload that
+// is, nor with erase=physical, where it stands for a slot without older bytes.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "engine/store/store_impl.h"
@@ -37,7 +44,8 @@ class PutOperation {
       } else {
         WritePayloads();
       }
-      if (Journal()) Publish();
+      if (!journal_status_) journal_status_ = Journal();
+      if (Journaled()) Publish();
       guard_.Release();
       // First: an erase that has waited for this put erases the bytes of its slots, too.
       ReleaseUnpublished();
@@ -58,8 +66,6 @@ class PutOperation {
     size_t first_fragment = 0;
     SlotRef slot;
     bool taken = false;
-    bool written = false;
-    bool journaled = false;
     uint64_t checksum = 0;
   };
 
@@ -209,19 +215,37 @@ class PutOperation {
     }
     IoTally tally;
     const IoGovernor::Session session(store_.governor_, IoClass::kPut);
-    const Status status = store_.log_->WritePages(
-        **queue, writes, {store_.options_.request_bytes, &session}, Syncs(), &tally);
+    JournalBeside beside(*this, writes);
+    const bool waits = Syncs() || store_.options_.erase == Options::Erase::kPhysical;
+    const Status status =
+        store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &session}, Syncs(),
+                                &tally, waits ? nullptr : &beside);
     store_.CountTally(tally, true);
     size_t good = 0;
     while (good < writes.size() && writes[good].ok) ++good;
-    for (size_t i = 0; i < good; ++i) {
-      pages_[i].written = true;
-      pages_[i].checksum = writes[i].checksum;
-    }
+    NoteChecksums(std::span(writes).first(good));
     // A prefix has no hole at its head: what follows a failed page is given up with it.
     if (good < pages_.size())
       RejectFrom(good, SpaceOr(store_.counters_.rejected_io_error, status), status);
   }
+
+  void NoteChecksums(std::span<const PageWrite> writes) noexcept {
+    for (size_t i = 0; i < writes.size(); ++i) pages_[i].checksum = writes[i].checksum;
+  }
+
+  class JournalBeside final : public WriteObserver {
+   public:
+    JournalBeside(PutOperation& put, std::span<const PageWrite> writes) noexcept
+        : put_(put), writes_(writes) {}
+    void Summed() noexcept override {
+      put_.NoteChecksums(writes_);
+      put_.journal_status_ = put_.Journal();
+    }
+
+   private:
+    PutOperation& put_;
+    const std::span<const PageWrite> writes_;
+  };
 
   // Whether payloads are on stable storage before they are published.
   bool Syncs() const noexcept {
@@ -229,15 +253,12 @@ class PutOperation {
   }
 
   void PretendWritten() noexcept {
-    for (Page& page : pages_) {
-      page.written = true;
-      page.checksum = path_.fingerprints[page.page] ^ page.length;
-    }
+    for (Page& page : pages_) page.checksum = path_.fingerprints[page.page] ^ page.length;
   }
 
   // One record for each stretch of consecutive pages of one stem.
-  bool Journal() noexcept {
-    if (pages_.empty()) return false;
+  Status Journal() noexcept {
+    if (pages_.empty()) return Status::Ok();
     JournalRecords records;
     std::vector<JournalPage> places;
     for (size_t i = 0; i < pages_.size();) {
@@ -258,13 +279,16 @@ class PutOperation {
       records.AddPut(record);
       i = end;
     }
-    auto appended = store_.journal_->Append(guard_, records);
-    if (!appended.ok()) {
-      RejectFrom(0, SpaceOr(store_.counters_.rejected_io_error, appended.status()),
-                 appended.status());
-      return false;
+    return store_.journal_->Append(guard_, records).status();
+  }
+
+  // Whether there are pages to be published. Without their records there are none.
+  bool Journaled() noexcept {
+    if (!pages_.empty() && !journal_status_->ok()) {
+      RejectFrom(0, SpaceOr(store_.counters_.rejected_io_error, *journal_status_),
+                 *journal_status_);
     }
-    return true;
+    return !pages_.empty();
   }
 
   // Entries and tags become visible in one step. A put that was overtaken, by another put of the
@@ -422,6 +446,7 @@ class PutOperation {
   bool freed_ = false;                                   // slots, which may have to be scrubbed
   uint64_t allowance_left_ = 0;                          // bytes taken of it and not written
   JournalWriter::Guard guard_;
+  std::optional<Status> journal_status_;  // once the records were appended, or could not be
   TreePtr located_in_;  // the tree that the path's locations are at least as new as
 };
 

@@ -41,7 +41,7 @@ TEST_CASE("a segment is a 64th of the capacity, 1 GiB at most, 8 slots at least"
   CHECK(*SegmentSlotsFor(65536, 4 * kGiB) == 64 * kMiB / 65536);
   CHECK(*SegmentSlotsFor(65536, 64 * kMiB) == 16);
   CHECK(*SegmentSlotsFor(1 << 20, 64 * kMiB) == 8);
-  CHECK(*SegmentSlotsFor(65536, 0) == 256 * kMiB / 65536);
+  CHECK(*SegmentSlotsFor(65536, 0) == kGiB / 65536);
   CHECK(*SegmentSlotsFor(static_cast<uint32_t>(kGiB), 0) == 8);
 }
 
