@@ -181,6 +181,7 @@ class ReclaimTask final : public BackgroundTask {
 
   Result<Progress> Step() noexcept override {
     store_.evictor_->ShowNoted();
+    store_.evictor_->Settle();
     if (store_.budget_.OverBytes() > 0) {
       LAMINA_RETURN_IF_ERROR(store_.ShrinkToBudget());
       return Progress::kDone;

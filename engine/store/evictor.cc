@@ -73,6 +73,11 @@ void Evictor::ShowNoted() noexcept {
   }
 }
 
+void Evictor::Settle() noexcept {
+  const std::lock_guard lock(mutex_);
+  policy_->Settle();
+}
+
 void Evictor::Show(const Noted& noted) noexcept {
   Path::Impl path(noted.path);
   // Ancestors of what is not there are not there either, or are warm by themselves.

@@ -70,6 +70,8 @@ class Evictor {
   size_t NoteTouch(const Path::Impl& path, size_t end) noexcept;
   // Shows the policy all that was noted.
   void ShowNoted() noexcept;
+  // Lets the policy learn from what it was shown, when nobody waits for it.
+  void Settle() noexcept;
   // How many requests may be noted before somebody has to show them.
   static constexpr size_t kMaxNoted = 64;
 

@@ -215,11 +215,9 @@ class PutOperation {
     }
     IoTally tally;
     const IoGovernor::Session session(store_.governor_, IoClass::kPut);
-    JournalBeside beside(*this, writes);
-    const bool waits = Syncs() || store_.options_.erase == Options::Erase::kPhysical;
-    const Status status =
-        store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &session}, Syncs(),
-                                &tally, waits ? nullptr : &beside);
+    BesidePayloads beside(*this, writes);
+    const Status status = store_.log_->WritePages(
+        **queue, writes, {store_.options_.request_bytes, &session}, Syncs(), &tally, &beside);
     store_.CountTally(tally, true);
     size_t good = 0;
     while (good < writes.size() && writes[good].ok) ++good;
@@ -233,11 +231,15 @@ class PutOperation {
     for (size_t i = 0; i < writes.size(); ++i) pages_[i].checksum = writes[i].checksum;
   }
 
-  class JournalBeside final : public WriteObserver {
+  // While the device has the last payloads.
+  class BesidePayloads final : public WriteObserver {
    public:
-    JournalBeside(PutOperation& put, std::span<const PageWrite> writes) noexcept
+    BesidePayloads(PutOperation& put, std::span<const PageWrite> writes) noexcept
         : put_(put), writes_(writes) {}
     void Summed() noexcept override {
+      // First, since some devices report all that they have when the last of it is done.
+      put_.store_.evictor_->Settle();
+      if (!put_.JournalsBeside()) return;
       put_.NoteChecksums(writes_);
       put_.journal_status_ = put_.Journal();
     }
@@ -246,6 +248,10 @@ class PutOperation {
     PutOperation& put_;
     const std::span<const PageWrite> writes_;
   };
+
+  bool JournalsBeside() const noexcept {
+    return !Syncs() && store_.options_.erase == Options::Erase::kLogical;
+  }
 
   // Whether payloads are on stable storage before they are published.
   bool Syncs() const noexcept {

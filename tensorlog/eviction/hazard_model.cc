@@ -227,8 +227,8 @@ void HazardModel::Fill(uint32_t row, uint32_t column, float* out) const noexcept
   std::array<Stretch, kAgeBuckets> stretches;
   const double factor = std::exp(ScoreOfColumn(column));
   for (uint32_t k = kAgeBuckets; k-- > 0;) {
-    const double h = baselines_[row == kHotRow].hazard[k] *
-                     std::exp(table_ratios_[RatioBin(row, k)]) * factor;
+    const double h =
+        baselines_[row == kHotRow].hazard[k] * std::exp(table_ratios_[RatioBin(row, k)]) * factor;
     const double hits = -std::expm1(-h * WidthOf(k));
     Stretch& own = stretches[k];
     own = {hits, hits / h, 1 - hits, k + 1};

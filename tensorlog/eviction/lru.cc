@@ -31,7 +31,7 @@ uint64_t Lru::memory_bytes() const noexcept {
   return sizeof *this + recent_.table().memory_bytes();
 }
 
-void Lru::Save(std::string* out) const noexcept {
+void Lru::Save(std::string* out) noexcept {
   StateHeader header;
   header.kind = static_cast<uint32_t>(PolicyKind::kLru);
   header.clock = clock_;

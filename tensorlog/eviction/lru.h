@@ -16,7 +16,7 @@ class Lru final : public SampledPolicy {
   [[nodiscard]] double Worth(const Heat& heat) const noexcept override;
   void SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept override;
   [[nodiscard]] uint64_t memory_bytes() const noexcept override;
-  void Save(std::string* out) const noexcept override;
+  void Save(std::string* out) noexcept override;
   Status Load(std::string_view bytes) noexcept override;
   [[nodiscard]] Heat UnknownHeat() const noexcept override;
   void OnRecovered(const Heat& heat) noexcept override;

@@ -112,6 +112,10 @@ class EvictionPolicy {
   // A request for pages [0, n) of a path, shallowest first; or for independent pages, if flat.
   virtual void OnRequest(const RequestShape& shape, std::span<RequestPage> pages) noexcept = 0;
 
+  // Does what the last request's answer did not need: what there is to learn. At a time when nobody
+  // waits; the next request does it otherwise, with the same outcome.
+  virtual void Settle() noexcept {}
+
   // Appends to `victims` between 1 and `want` live pages that are to go next: the deepest resident
   // ones of a path, of one unit at most. Appends nothing when there is no live page, or when
   // `newcomer`, a page not yet written, is worth less than what would go for it. A newcomer is
@@ -128,7 +132,7 @@ class EvictionPolicy {
   [[nodiscard]] virtual uint64_t memory_bytes() const noexcept = 0;
 
   // Appends what was learned, and the records, as bytes (format: eviction/state_format.h).
-  virtual void Save(std::string* out) const noexcept = 0;
+  virtual void Save(std::string* out) noexcept = 0;
   // Replaces the state by a saved one. On an error nothing is changed: kCorruption if the bytes are
   // damaged, kNotSupported if they are another policy's or of another version.
   virtual Status Load(std::string_view bytes) noexcept = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 
 namespace lamina {
 namespace {
@@ -69,6 +70,7 @@ Heat Prhd::UnknownHeat() const noexcept { return {static_cast<uint32_t>(clock_),
 
 void Prhd::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) noexcept {
   if (pages.empty()) return;
+  Settle();
   SplitIntoUnits(shape, pages);
   for (Unit& unit : units_) LookUp(&unit, pages[unit.end - 1]);
   PathView path = shape.flat ? PathView() : ViewPath(pages);
@@ -84,8 +86,13 @@ void Prhd::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) no
       pages[i].heat = heat;
     }
   }
+  unsettled_ = count;
+}
+
+void Prhd::Settle() noexcept {
+  if (unsettled_ == 0) return;
   AgeRecords();
-  model_.EndRequest(count, clock_);
+  model_.EndRequest(std::exchange(unsettled_, 0), clock_);
 }
 
 // Records whose bucket is over are moved to the next one, having taught that nothing came. Those of
@@ -240,6 +247,7 @@ void Prhd::Watch(RecordId id, int sign) noexcept {
 
 // A table of another size, with the newest records that fit.
 void Prhd::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept {
+  Settle();
   RecordTable table(RecordLimit(capacity_pages, record_bytes));
   if (table.limit() == records_.limit()) return;
   while (records_.size() > table.limit()) {
@@ -257,7 +265,8 @@ void Prhd::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept 
   records_ = std::move(table);
 }
 
-void Prhd::Save(std::string* out) const noexcept {
+void Prhd::Save(std::string* out) noexcept {
+  Settle();
   StateHeader header;
   header.kind = static_cast<uint32_t>(PolicyKind::kPrhd);
   header.clock = clock_;
@@ -290,6 +299,7 @@ Status Prhd::Load(std::string_view bytes) noexcept {
     model.Watch(saved.heat_bits, state.header.clock - age, bucket, 1);
   }
   clock_ = state.header.clock;
+  unsettled_ = 0;
   random_ = SplitMix(state.header.random);
   records_ = std::move(records);
   model_ = std::move(model);

@@ -25,10 +25,11 @@ class Prhd final : public SampledPolicy {
   explicit Prhd(const PolicyOptions& options) noexcept;
 
   void OnRequest(const RequestShape& shape, std::span<RequestPage> pages) noexcept override;
+  void Settle() noexcept override;
   [[nodiscard]] double Worth(const Heat& heat) const noexcept override;
   void SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept override;
   [[nodiscard]] uint64_t memory_bytes() const noexcept override;
-  void Save(std::string* out) const noexcept override;
+  void Save(std::string* out) noexcept override;
   Status Load(std::string_view bytes) noexcept override;
   [[nodiscard]] Heat UnknownHeat() const noexcept override;
   void OnRecovered(const Heat& heat) noexcept override;
@@ -73,7 +74,8 @@ class Prhd final : public SampledPolicy {
   void MakeRoom() noexcept;
   void Watch(RecordId id, int sign) noexcept;
 
-  uint64_t clock_ = 0;  // units requested
+  uint64_t clock_ = 0;      // units requested
+  uint64_t unsettled_ = 0;  // units of the last request, unless it is settled
   HazardModel model_;
   RecordTable records_;
   std::vector<Unit> units_;  // of the request at hand

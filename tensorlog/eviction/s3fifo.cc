@@ -112,7 +112,7 @@ uint64_t S3Fifo::memory_bytes() const noexcept {
   return sizeof *this + recent_.table().memory_bytes();
 }
 
-void S3Fifo::Save(std::string* out) const noexcept {
+void S3Fifo::Save(std::string* out) noexcept {
   StateHeader header;
   header.kind = static_cast<uint32_t>(PolicyKind::kS3Fifo);
   header.clock = clock_;
