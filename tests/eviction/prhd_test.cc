@@ -144,6 +144,7 @@ TEST_CASE("PRHD explains itself in numbers") {
   Prhd policy(OptionsFor(1000));
   RequestMaker maker(1);
   for (int i = 0; i < 200; ++i) Ask(&policy, maker.Next());
+  policy.Settle();
   const std::string text = policy.Explain();
   for (const char* name : {"\"policy\": \"prhd\"", "\"records\": ", "\"weights_turn\": [",
                            "\"hazard_per_unit\": [", "\"requests\": 200"})

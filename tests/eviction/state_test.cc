@@ -23,7 +23,7 @@ PolicyOptions OptionsOf(PolicyKind kind) {
   return options;
 }
 
-std::string SavedOf(const EvictionPolicy& policy) {
+std::string SavedOf(EvictionPolicy& policy) {
   std::string saved;
   policy.Save(&saved);
   return saved;

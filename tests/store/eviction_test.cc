@@ -241,7 +241,7 @@ TEST_CASE("pages of another size get their share of a store that is full of othe
       const size_t hit = Request(store, Tokens(10000000 + (i - back) * 1000, 32), other);
       if (i >= prompts) hits += hit;
       // A load that is slower than the background, as all are that are larger than a test.
-      if (i % 16 == 0) {
+      if (i % 4 == 0) {
         AwaitBackground(store);
       }
     }
