@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 MergeJob::MergeJob(Job job, MergeJobOptions options) noexcept
@@ -92,6 +94,7 @@ Status MergeJob::CopyEntries(uint64_t count) noexcept {
 
 Status MergeJob::CopyEntry(const StemKey& key, const Entry& entry) noexcept {
   ++stats_.entries_read;
+  if (Mutated(Mutation::kDropStemEntries) && key.fingerprints.size() > 1) return Status::Ok();
   const PageKey page = key.page_key();
   if (page != page_) {
     page_ = page;

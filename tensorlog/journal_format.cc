@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/base/coding.h"
+#include "engine/base/mutation.h"
 #include "engine/base/status.h"
 #include "tensorlog/numbered_file.h"
 
@@ -126,7 +127,9 @@ bool IsJournalBlock(const std::byte* block, const StoreId& store_id, uint64_t fi
   return header.magic == kJournalMagic && header.store_id == store_id && header.file == file &&
          header.index == index && header.record_bytes <= kJournalRecordSpace &&
          header.sequence >= index &&
-         LoadFixed<uint64_t>(block + kJournalBlockBytes - sizeof(uint64_t)) == BlockChecksum(block);
+         (Mutated(Mutation::kIgnoreJournalChecksum) ||
+          LoadFixed<uint64_t>(block + kJournalBlockBytes - sizeof(uint64_t)) ==
+              BlockChecksum(block));
 }
 
 }  // namespace lamina

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 Segment::Segment(LogDir& dir, const SegmentInfo& info) noexcept
@@ -269,8 +271,10 @@ void Segment::ForgetPutsBelow(JournalPosition position) noexcept {
 Status Segment::Sync() noexcept {
   if (absent()) return Status::Ok();
   const uint64_t covered = written_.load(std::memory_order_acquire);
+  if (Mutated(Mutation::kSkipPayloadSync)) return Status::Ok();
   Status status = sync_.Sync(*file_);
   if (!status.ok()) {
+    if (Mutated(Mutation::kRetryFailedSync)) return status;
     dir_.Latch(LogDir::Failure::kSync, status);
     return status;
   }

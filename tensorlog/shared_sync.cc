@@ -1,5 +1,7 @@
 #include "tensorlog/shared_sync.h"
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 Status SharedSync::Sync(File& file) noexcept {
@@ -20,6 +22,8 @@ Status SharedSync::Sync(File& file) noexcept {
     running_ = false;
     if (status.ok()) {
       completed_ = number;
+    } else if (Mutated(Mutation::kRetryFailedSync)) {
+      return status;
     } else if (failure_.ok()) {
       failure_ = std::move(status);
     }

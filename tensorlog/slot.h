@@ -40,6 +40,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 // The values are on disk (slot_table_format.h).
@@ -94,11 +96,12 @@ class Slot {
   bool Take(SlotState* was) noexcept {
     uint32_t word = word_.load(std::memory_order_relaxed);
     do {
-      if ((word >> kPinShift) != 0 || !IsTakeable(StateOf(word))) return false;
+      const bool pinned = (word >> kPinShift) != 0 && !Mutated(Mutation::kOverwritePinned);
+      if (pinned || !IsTakeable(StateOf(word))) return false;
     } while (!word_.compare_exchange_weak(word, static_cast<uint32_t>(SlotState::kWriting),
                                           std::memory_order_acq_rel, std::memory_order_relaxed));
     // After the exchange: until here the page was whole and its entry right.
-    tag_.store(0, std::memory_order_release);
+    if (!Mutated(Mutation::kKeepTag)) tag_.store(0, std::memory_order_release);
     *was = StateOf(word);
     return true;
   }

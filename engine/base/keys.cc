@@ -13,6 +13,8 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 namespace {
 
@@ -45,6 +47,11 @@ class Hasher {
   XXH3_state_t state_;
 };
 
+Fingerprint MutatedSeed(Fingerprint seed) noexcept {
+  if (Mutated(Mutation::kSeedWithoutIdentity)) return 1;
+  return Mutated(Mutation::kIgnoreSeed) ? 0 : seed;
+}
+
 }  // namespace
 
 std::strong_ordering Compare(const StemKey& a, const StemKey& b) noexcept {
@@ -56,15 +63,17 @@ std::strong_ordering Compare(const StemKey& a, const StemKey& b) noexcept {
 Digest RootDigest(const Secret& secret, PathKind kind, uint32_t page_tokens,
                   std::string_view root) noexcept {
   Hasher hasher(secret);
+  if (Mutated(Mutation::kCutRoots)) root = root.substr(0, root.find('\0'));
   hasher.AddValue(Domain::kRoot);
-  hasher.AddValue(kind);
-  hasher.AddValue(page_tokens);
+  if (!Mutated(Mutation::kMixKinds)) hasher.AddValue(kind);
+  if (!Mutated(Mutation::kMixKinds)) hasher.AddValue(page_tokens);
   hasher.Add(root.data(), root.size());
   return hasher.Finish();
 }
 
 Digest ChildDigest(const Secret& secret, Digest parent, PathKind kind,
                    std::span<const std::byte> page) noexcept {
+  if (Mutated(Mutation::kMixKinds)) kind = PathKind::kTokens;
   // One contiguous input: short inputs hash much faster in one call than through a state.
   constexpr size_t kHeaderBytes = 2 + 16;
   constexpr size_t kInlineBytes = 4096;
@@ -75,6 +84,8 @@ Digest ChildDigest(const Secret& secret, Digest parent, PathKind kind,
     std::memcpy(input.data() + 2, &parent.high, 8);
     std::memcpy(input.data() + 10, &parent.low, 8);
     std::copy(page.begin(), page.end(), input.begin() + kHeaderBytes);
+    if (Mutated(Mutation::kTruncateTokens))
+      for (size_t i = 2; i < page.size(); i += i % 4 == 2 ? 1 : 3) input[kHeaderBytes + i] = {};
     return FromXxh(XXH3_128bits_withSecret(input.data(), kHeaderBytes + page.size(), secret.data(),
                                            secret.size()));
   }
@@ -103,6 +114,7 @@ Digest RootName(const Secret& secret, std::string_view root) noexcept {
 }
 
 uint64_t ChunkSum(Fingerprint seed, std::span<const std::span<const std::byte>> pieces) noexcept {
+  seed = MutatedSeed(seed);
   if (pieces.size() == 1) return XXH3_64bits_withSeed(pieces[0].data(), pieces[0].size(), seed);
   XXH3_state_t state;
   XXH3_64bits_reset_withSeed(&state, seed);
@@ -112,6 +124,7 @@ uint64_t ChunkSum(Fingerprint seed, std::span<const std::span<const std::byte>> 
 }
 
 uint64_t CombineChunkSums(Fingerprint seed, std::span<const uint64_t> chunk_sums) noexcept {
+  seed = MutatedSeed(seed);
   return XXH3_64bits_withSeed(chunk_sums.data(), chunk_sums.size_bytes(), seed);
 }
 

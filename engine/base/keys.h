@@ -24,6 +24,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 inline constexpr size_t kSecretBytes = 256;
@@ -44,7 +46,10 @@ enum class PathKind : uint8_t { kTokens = 1, kDigests = 2, kFlatKeys = 3 };
 // f_i. Never 0.
 using Fingerprint = uint64_t;
 
-inline Fingerprint FingerprintOf(Digest d) noexcept { return d.high == 0 ? 1 : d.high; }
+inline Fingerprint FingerprintOf(Digest d) noexcept {
+  if (Mutated(Mutation::kCollideFingerprints)) return 1 + d.high % 4;
+  return d.high == 0 ? 1 : d.high;
+}
 inline uint32_t GuardOf(Digest d) noexcept { return static_cast<uint32_t>(d.low >> 32); }
 
 // A page as index, memtable and filters know it.
@@ -104,6 +109,7 @@ uint64_t ChecksumOf(Fingerprint seed, std::span<const std::span<const std::byte>
 
 // What a slot bears when it holds the page with this fingerprint and checksum. Never 0.
 inline uint64_t TagOf(Fingerprint f, uint64_t checksum) noexcept {
+  if (Mutated(Mutation::kTagWithoutChecksum)) checksum = 0;
   uint64_t h = (f ^ (checksum >> 29)) * 0x9FB21C651E98DF25u;
   h = (h ^ (h >> 31) ^ checksum) * 0xD6E8FEB86659FD93u;
   h ^= h >> 32;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "compaction/run_iterator.h"
+#include "engine/base/mutation.h"
 #include "engine/index/merging_iterator.h"
 #include "engine/index/table_builder.h"
 #include "engine/store/policy_file.h"
@@ -280,6 +281,7 @@ Status Store::Impl::PrepareCheckpoint(CheckpointPlan* plan) noexcept {
   LAMINA_RETURN_IF_ERROR(SavePolicy(plan));
   LAMINA_RETURN_IF_ERROR(log_->SyncPayloads());
   LAMINA_RETURN_IF_ERROR(journal_->Sync());
+  if (Mutated(Mutation::kSkipDirectorySync)) return Status::Ok();
   return fs_->SyncDirectory(directory_);
 }
 
@@ -296,6 +298,7 @@ Status Store::Impl::TryCheckpoint(bool closing) noexcept {
   }
   FreezeForCheckpoint(&plan);
   Status status = PrepareCheckpoint(&plan);
+  if (Mutated(Mutation::kLatePosition)) plan.position = journal_->LowWater();
   if (status.ok()) status = CommitCheckpoint(&plan);
   ForgetFilters(kFlushWriter);
   if (!status.ok()) {

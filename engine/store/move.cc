@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compaction/run_iterator.h"
+#include "engine/base/mutation.h"
 #include "engine/index/merging_iterator.h"
 
 namespace lamina {
@@ -275,7 +276,7 @@ Status PageMover::WriteBatch() noexcept {
     IoTally tally;
     const IoGovernor::Session session(store_.governor_, IoClass::kReclaim, kDepth);
     status = store_.log_->WritePages(**queue, writes, {store_.options_.request_bytes, &session},
-                                     /*sync=*/true, &tally);
+                                     /*sync=*/!Mutated(Mutation::kUnlinkBeforeCheckpoint), &tally);
     store_.CountTally(tally, true);
   }
   std::vector<bool> drop(batch_.size());
@@ -365,6 +366,7 @@ Status PageMover::Journal(const JournalWriter::Guard& guard) noexcept {
     begin = end;
   }
   LAMINA_RETURN_IF_ERROR(store_.journal_->Append(guard, records).status());
+  if (Mutated(Mutation::kUnlinkBeforeCheckpoint)) return Status::Ok();
   return store_.journal_->Sync();
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/mutation.h"
 #include "engine/store/store_impl.h"
 
 namespace lamina {
@@ -45,7 +46,7 @@ class PutOperation {
         WritePayloads();
       }
       if (!journal_status_) journal_status_ = Journal();
-      if (Journaled()) Publish();
+      if (Mutated(Mutation::kAckBeforeJournal) || Journaled()) Publish();
       guard_.Release();
       // First: an erase that has waited for this put erases the bytes of its slots, too.
       ReleaseUnpublished();
@@ -77,8 +78,10 @@ class PutOperation {
     uint64_t present = 0;
     for (size_t page = first_; page < first_ + count_; ++page) {
       const Location& location = path_.locations[page];
-      if (location.found && !store_.log_->Unproven(location.entry.slot,
-                                                   location.entry.tag(path_.fingerprints[page]))) {
+      if (location.found &&
+          (Mutated(Mutation::kTrustUnproven) ||
+           !store_.log_->Unproven(location.entry.slot,
+                                  location.entry.tag(path_.fingerprints[page])))) {
         state(page) = PageState::kOk;
         ++present;
         continue;
@@ -413,6 +416,7 @@ class PutOperation {
     StoreCounters::Add(reason, 1);
     StoreCounters::Add(store_.counters_.rejected_follows, pages_.size() - i - 1);
     store_.NoteRejection(why);
+    if (Mutated(Mutation::kPublishRejected)) return;
     for (size_t k = i; k < pages_.size(); ++k) {
       if (pages_[k].taken) released_.push_back(pages_[k].slot);
     }

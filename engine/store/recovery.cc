@@ -1,5 +1,7 @@
 #include "engine/store/recovery.h"
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
@@ -9,6 +11,9 @@ bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
     stale_ += put.pages.size();
     return false;
   }
+  if (Mutated(Mutation::kReplayFirstPutOnly) &&
+      memtable_.Lookup({put.anchor, put.fingerprints[put.first_page]}) != nullptr)
+    return false;
   entries_.clear();
   for (size_t i = 0; i < put.pages.size(); ++i) {
     const JournalPage& page = put.pages[i];

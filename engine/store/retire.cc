@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/mutation.h"
 #include "engine/store/move.h"
 #include "engine/store/store_impl.h"
 
@@ -88,7 +89,8 @@ class SegmentRetirement {
       CondemnAll(quiet);
     }
     LAMINA_RETURN_IF_ERROR(CheckStop());
-    LAMINA_RETURN_IF_ERROR(store_.Checkpoint(false));
+    if (!Mutated(Mutation::kUnlinkBeforeCheckpoint))
+      LAMINA_RETURN_IF_ERROR(store_.Checkpoint(false));
     mover.ReleaseDoubtful();
     // Those that could be emptied go even if others could not.
     LAMINA_RETURN_IF_ERROR(Drop(Close(quiet, emptied.ok())));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/mutation.h"
+
 namespace lamina {
 
 std::shared_ptr<RootState> RootTable::Hold(Digest name, std::string_view text) noexcept {
@@ -54,7 +56,7 @@ void RootTable::Restore(const RootRecord& record) noexcept {
   root.state = std::make_shared<RootState>();
   root.state->name = record.name;
   root.state->number = record.number;
-  root.state->epoch = record.epoch;
+  root.state->epoch = Mutated(Mutation::kForgetEpoch) ? 0 : record.epoch;
   root.text = record.text;
   next_number_ = std::max(next_number_, record.number + 1);
 }
