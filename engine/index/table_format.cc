@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -40,6 +41,10 @@ Status BadProperty(const char* field, std::string found) noexcept {
   return Status::Corruption(std::string("property ") + field + " is " + std::move(found));
 }
 
+// A section is held in memory as a whole. More than the filter of a table of 4 GiB takes; a sparse
+// file may claim any size.
+constexpr uint64_t kMaxSectionBytes = uint64_t{2} << 30;
+
 // The regions follow each other without gaps and fill the file. Sums cannot overflow: each part is
 // checked to be at most the file's size first.
 bool CheckLayout(const TableFooter& footer, uint64_t file_bytes, Mismatch* mismatch) noexcept {
@@ -63,9 +68,10 @@ bool CheckLayout(const TableFooter& footer, uint64_t file_bytes, Mismatch* misma
                   {"offset of the properties", footer.properties, true}};
   for (const auto& section : sections) {
     if (section.range.offset != at) return bad(section.name, at, section.range.offset);
-    if (section.range.bytes > file_bytes || section.range.bytes % kTableBlockBytes != 0 ||
+    if (section.range.bytes > std::min(file_bytes, kMaxSectionBytes) || section.range.bytes % kTableBlockBytes != 0 ||
         (section.required && section.range.bytes == 0))
-      return bad("section bytes, whole blocks up to", file_bytes, section.range.bytes);
+      return bad("section bytes, whole blocks up to", std::min(file_bytes, kMaxSectionBytes),
+                 section.range.bytes);
     at = section.range.end();
   }
   if (at != file_bytes - kTableBlockBytes)

@@ -6,6 +6,7 @@
 #include "engine/base/coding.h"
 #include "engine/index/stem_key.h"
 #include "engine/store/manifest_format.h"
+#include "engine/store/policy_file.h"
 
 namespace lamina {
 namespace {
@@ -161,6 +162,14 @@ bool ReadRoot(Decoder* in, RootRecord* root) {
   return in->ok();
 }
 
+// A file of the store's directory, which is read, and removed when its time has come: whatever the
+// bytes say, it is no other file.
+bool ReadPolicyName(Decoder* in, std::string* name) {
+  *name = in->Bytes();
+  uint64_t number = 0;
+  return in->ok() && (name->empty() || ParsePolicyFileName(*name, &number));
+}
+
 template <class T, class Read>
 bool Append(Decoder* in, std::vector<T>* list, Read read) {
   T value{};
@@ -230,8 +239,7 @@ bool ReadField(ManifestField field, Decoder* in, ManifestEdit* edit) {
       edit->device_model = in->Bytes();
       return in->ok();
     case ManifestField::kPolicyState:
-      edit->policy_state = in->Bytes();
-      return in->ok();
+      return ReadPolicyName(in, &edit->policy_state.emplace());
   }
   return false;
 }

@@ -329,6 +329,16 @@ std::string Store::Impl::PathOfLogDir(const std::string& recorded) const noexcep
   return recorded == kDefaultLogDir ? directory_ + "/" + recorded : recorded;
 }
 
+// Before room is made for what the manifest claims: OpenIndex adds what else is needed.
+Status Store::Impl::CheckSlotMemory(const ManifestState& state) const noexcept {
+  uint64_t bytes = 0;
+  for (const auto& [id, segment] : state.segments) bytes += SegmentMemory(segment.info.slot_count);
+  if (bytes <= options_.memory_bytes) return Status::Ok();
+  return Status::InvalidArgument("option memory_bytes: " + std::to_string(options_.memory_bytes) +
+                                 " is less than this store needs: " + std::to_string(bytes) +
+                                 " for slots alone");
+}
+
 Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   std::vector<std::string> configured = options_.log_dirs;
   for (std::string& path : configured) path = NormalisedLogDir(path);
@@ -355,6 +365,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.physical_erase = options_.erase == Options::Erase::kPhysical;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
   oracle_ = std::make_unique<LogOracle>(*log_);
+  LAMINA_RETURN_IF_ERROR(CheckSlotMemory(*state));
   for (const auto& [id, segment] : state->segments) {
     LAMINA_ASSIGN_OR_RETURN(const auto recovered,
                             log_->AddSegment(segment.info, segment.slot_table));

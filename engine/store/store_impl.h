@@ -274,6 +274,7 @@ class Store::Impl final : private SegmentSource {
   void EndPhase(const char* name) noexcept;
   void MakeParts() noexcept;
   [[nodiscard]] std::string PathOfLogDir(const std::string& recorded) const noexcept;
+  Status CheckSlotMemory(const ManifestState& state) const noexcept;
   Status OpenTensorLog(ManifestState* state) noexcept;
   Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
   void MakeEvictor(const ManifestState& state) noexcept;
