@@ -64,6 +64,7 @@ class TableIterator final : public EntryIterator {
       if (!Damaged(OrderCorruption()) || !LoadFrom(block_ + 1)) return;
     }
     at_block_start_ = false;
+    handed_out_end_ = cursor_.position();
     valid_ = true;
   }
 
@@ -73,11 +74,23 @@ class TableIterator final : public EntryIterator {
       if (!Damaged(table_->BlockCorruption(BlockKind::kData, block_ * kTableBlockBytes,
                                            Status::Corruption(cursor_.error()))))
         return false;
+      RecoverLast();
     } else if (!at_block_start_) {
       last_ = OwnedStemKey(cursor_.key());
       has_last_ = true;
     }
     return LoadFrom(block_ + 1);
+  }
+
+  // Where a block is damaged the cursor has lost the key of the last entry that was handed out,
+  // which what follows must not lie below.
+  void RecoverLast() noexcept {
+    const std::span<const std::byte, kTableBlockBytes> block(block_bytes_, kTableBlockBytes);
+    if (handed_out_end_ == 0 || !cursor_.Open(block)) return;
+    while (cursor_.Next() && cursor_.position() <= handed_out_end_) {
+      last_ = OwnedStemKey(cursor_.key());
+      has_last_ = true;
+    }
   }
 
   [[nodiscard]] bool InOrder() const noexcept {
@@ -95,8 +108,10 @@ class TableIterator final : public EntryIterator {
     for (; block < table_->footer_.data_blocks; ++block) {
       block_ = block;
       at_block_start_ = true;
+      handed_out_end_ = 0;
       Status read;
       const std::byte* bytes = Fetch(block, &read);
+      block_bytes_ = bytes;
       if (read.ok()) {
         const auto span = std::span<const std::byte, kTableBlockBytes>(bytes, kTableBlockBytes);
         if (cursor_.Open(span)) return true;
@@ -186,7 +201,9 @@ class TableIterator final : public EntryIterator {
   uint64_t singly_end_ = 0;  // blocks below are read one by one
   uint64_t block_ = 0;
   DataBlockCursor cursor_;
+  const std::byte* block_bytes_ = nullptr;  // the cursor's
   bool at_block_start_ = true;
+  uint32_t handed_out_end_ = 0;  // of the last entry that was handed out, in the block; 0: none was
   bool valid_ = false;
   OwnedStemKey last_;  // the last key of the block before
   bool has_last_ = false;

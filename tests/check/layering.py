@@ -52,6 +52,7 @@ READERS = {
     'tests/bench/': (EVICTION, BASE, 'bench/'),
     'tests/compaction/': (COMPACTION,) + SEES[COMPACTION],
     'tests/tuner/': (TUNER,) + SEES[TUNER],
+    'tests/fuzz/': ALL,
     'tests/mutations/': ALL,
     'tests/store/': ALL,
     'tests/tools/': ALL + ('tools/',),
