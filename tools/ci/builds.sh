@@ -9,7 +9,7 @@ describe_kinds() {
   cat <<'EOF'
   release  build/        g++, optimised
   clang    build-clang/  clang++ 14, warnings are errors
-  asan     build-asan/   clang++ 14, AddressSanitizer and UndefinedBehaviorSanitizer
+  asan     build-asan/   clang++ 14, AddressSanitizer and UndefinedBehaviorSanitizer; the fuzzers
   tsan     build-tsan/   clang++ 14, ThreadSanitizer
 EOF
 }
@@ -38,7 +38,7 @@ configure() {
   case $kind in
     release) cxx=g++ cc=gcc options=(--buildtype=release) ;;
     clang) options=(--werror -Doptimization=0 -Ddebug=false) ;;
-    asan) options=(--werror "${SANITIZED[@]}" '-Db_sanitize=address,undefined') ;;
+    asan) options=(--werror "${SANITIZED[@]}" '-Db_sanitize=address,undefined' -Dfuzz=true) ;;
     tsan) options=(--werror "${SANITIZED[@]}" -Db_sanitize=thread) ;;
   esac
   local ccache='' stamp="$cxx ${options[*]}"
