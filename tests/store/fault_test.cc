@@ -148,6 +148,22 @@ TEST_CASE("a failure of any operation is survived, and later checkpoints forget 
   }
 }
 
+TEST_CASE("a page that was wrong once is read again, is right, and keeps its slot", "[simulated]") {
+  SimulatedDisk disk(3);
+  const auto store = std::move(*OpenOn(disk.Restart()));
+  TestPath path = MakePath(*store, "model", Tokens(0, 40));
+  REQUIRE(CountOk(PutPages(*store, path, 0, 40, kPage)) == 40);
+  disk.SetFaults({.flip_on_read = 0.1, .only_in = ".segment"});
+  for (int tries = 0; tries < 200 && store->impl()->counters().reread_successes < 5; ++tries) {
+    const GetOutcome got = GetPages(*store, path, 0, 40, kPage);
+    REQUIRE(CountOk(got.states) == 40);
+    REQUIRE(got.wrong == 0);
+  }
+  disk.SetFaults({});
+  CHECK(store->impl()->counters().reread_successes >= 5);
+  CHECK(CountOk(GetPages(*store, path, 0, 40, kPage).states) == 40);
+}
+
 TEST_CASE("buffers that overlap cost a miss and no slot") {
   const TemporaryDirectory directory;
   const auto store = OpenStore(directory / "store");
