@@ -72,8 +72,8 @@ std::string SectionOf(const std::string& table, SectionRange TableFooter::*which
 void AddTables(std::map<std::string, Inputs>* all) {
   ScratchDisk disk;
   const std::string small = TableOf(disk, 3, 0, 1 << 20);
-  const std::string filtered = TableOf(disk, 60, 9.5, 1 << 20);
-  const std::string two_levels = TableOf(disk, 90, 4, 16);
+  const std::string filtered = TableOf(disk, 9, 9.5, 1 << 20);
+  const std::string two_levels = TableOf(disk, 12, 4, 0);
   (*all)["table"] = {As(kAsIs, small), As(kSealed, filtered), As(kSealed, two_levels)};
   TableFooter footer;
   std::memcpy(&footer, two_levels.data() + two_levels.size() - kTableBlockBytes, sizeof footer);
