@@ -68,7 +68,8 @@ bool CheckLayout(const TableFooter& footer, uint64_t file_bytes, Mismatch* misma
                   {"offset of the properties", footer.properties, true}};
   for (const auto& section : sections) {
     if (section.range.offset != at) return bad(section.name, at, section.range.offset);
-    if (section.range.bytes > std::min(file_bytes, kMaxSectionBytes) || section.range.bytes % kTableBlockBytes != 0 ||
+    if (section.range.bytes > std::min(file_bytes, kMaxSectionBytes) ||
+        section.range.bytes % kTableBlockBytes != 0 ||
         (section.required && section.range.bytes == 0))
       return bad("section bytes, whole blocks up to", std::min(file_bytes, kMaxSectionBytes),
                  section.range.bytes);
