@@ -103,7 +103,7 @@ void Check(const Outcome& outcome, const std::vector<std::string>& names) {
   }));
 }
 
-TEST_CASE("the store that is damaged below is whole", "[simulated]") {
+TEST_CASE("the store that is damaged below is whole", "[damage]") {
   const Outcome outcome = Try(Image());
   CHECK(outcome.opened);
   CHECK(outcome.lost == 0);
@@ -121,8 +121,8 @@ TEST_CASE("the store that is damaged below is whole", "[simulated]") {
 }
 
 TEST_CASE("a flipped bit in any file is a miss, an isolated loss or an error that names the file",
-          "[simulated]") {
-  const uint64_t flips = FromEnvironment("LAMINA_FLIPS", 400);
+          "[damage]") {
+  const uint64_t flips = FromEnvironment("LAMINA_FLIPS", 10000);
   const uint64_t seed = FromEnvironment("LAMINA_SEED", 1);
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -160,7 +160,7 @@ TEST_CASE("a flipped bit in any file is a miss, an isolated loss or an error tha
   WARN(summary);
 }
 
-TEST_CASE("a file that is cut is a loss or an error that names it", "[simulated]") {
+TEST_CASE("a file that is cut is a loss or an error that names it", "[damage]") {
   std::mt19937_64 random(5);
   for (const auto& [path, whole] : Image().files) {
     std::vector<uint64_t> sizes = {0, 1, whole.size / 2, whole.size / 2 / 4096 * 4096};
@@ -175,7 +175,7 @@ TEST_CASE("a file that is cut is a loss or an error that names it", "[simulated]
   }
 }
 
-TEST_CASE("a file that is missing is a loss or an error that names it", "[simulated]") {
+TEST_CASE("a file that is missing is a loss or an error that names it", "[damage]") {
   for (const auto& [path, whole] : Image().files) {
     CAPTURE(path);
     DiskImage image = Image();
@@ -187,7 +187,7 @@ TEST_CASE("a file that is missing is a loss or an error that names it", "[simula
   }
 }
 
-TEST_CASE("files that are swapped are losses or errors that name one of them", "[simulated]") {
+TEST_CASE("files that are swapped are losses or errors that name one of them", "[damage]") {
   for (auto a = Image().files.begin(); a != Image().files.end(); ++a) {
     for (auto b = std::next(a); b != Image().files.end(); ++b) {
       CAPTURE(a->first, b->first);
@@ -198,7 +198,7 @@ TEST_CASE("files that are swapped are losses or errors that name one of them", "
   }
 }
 
-TEST_CASE("a file of another store is a loss or an error that names it", "[simulated]") {
+TEST_CASE("a file of another store is a loss or an error that names it", "[damage]") {
   const DiskImage other = MakeImage(8);
   for (const auto& [path, content] : other.files) {
     if (!Image().files.contains(path)) continue;
