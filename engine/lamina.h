@@ -227,7 +227,7 @@ struct Options {
   // Requests in flight of all writers together while somebody reads, 1 to 1024: fewer for steadier
   // reads, more for faster puts beside them. 0: no limit, and prefetches do not give way to demand
   // either.
-  uint32_t writes_beside_reads = 24;
+  uint32_t writes_beside_reads = 3;
   // Largest single device request, bytes, 256 KiB to 1 MiB. Larger requests delay concurrent reads.
   uint32_t request_bytes = 1u << 20;
   // Size of a memtable, bytes, 64 KiB to 1 GiB. Larger means fewer, larger tables and a longer

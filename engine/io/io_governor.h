@@ -45,7 +45,7 @@ class IoGovernor {
   struct Limits {
     bool enabled = true;
     // Requests in flight of all writers together while somebody reads.
-    uint32_t writes_beside_reads = 24;
+    uint32_t writes_beside_reads = 3;
     // Of all prefetches together while there is demand.
     uint32_t prefetch_beside_demand = 4;
     // Who has just read reads on: a restore is many calls. So long writes stay few; then they may
