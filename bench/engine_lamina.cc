@@ -12,19 +12,6 @@
 namespace lamina::bench {
 namespace {
 
-constexpr size_t kDigestBytes = 32;
-
-std::vector<uint8_t> DigestsOf(std::span<const PageName> names) {
-  std::vector<uint8_t> digests(names.size() * kDigestBytes);
-  for (size_t i = 0; i < names.size(); ++i) {
-    const std::array<uint64_t, 4> words = {names[i].high, names[i].low, Mix(names[i].high),
-                                           Mix(names[i].low)};
-    static_assert(sizeof(words) == kDigestBytes);
-    std::memcpy(digests.data() + i * kDigestBytes, words.data(), kDigestBytes);
-  }
-  return digests;
-}
-
 class LaminaRequest final : public EngineRequest {
  public:
   LaminaRequest(Store* store, const EngineConfig& config, std::span<const PageName> names)

@@ -6,8 +6,10 @@
 #ifndef LAMINA_BENCH_PAGE_NAME_H_
 #define LAMINA_BENCH_PAGE_NAME_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -54,6 +56,19 @@ inline std::vector<PageName> PageNamesOf(std::string_view root, std::span<const 
   PageName name = RootPageName(root);
   for (const uint64_t block : blocks) names.push_back(name = ChildPageName(name, block));
   return names;
+}
+
+// What a serving engine would hand over for the names: a digest of 32 bytes a page.
+inline constexpr size_t kNameDigestBytes = 32;
+inline std::vector<uint8_t> DigestsOf(std::span<const PageName> names) {
+  std::vector<uint8_t> digests(names.size() * kNameDigestBytes);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::array<uint64_t, 4> words = {names[i].high, names[i].low, Mix(names[i].high),
+                                           Mix(names[i].low)};
+    static_assert(sizeof(words) == kNameDigestBytes);
+    std::memcpy(digests.data() + i * kNameDigestBytes, words.data(), kNameDigestBytes);
+  }
+  return digests;
 }
 
 }  // namespace lamina::bench
