@@ -2,9 +2,7 @@
 // index grows.
 #include <catch2/catch.hpp>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 namespace {
@@ -12,23 +10,16 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr uint64_t kSeed = 11;
 
-// Everything runs on this thread.
-std::unique_ptr<Store> OpenOn(SimulatedDisk& disk, const std::string& text) {
-  StoreEnvironment environment;
-  environment.file_system = disk.Restart();
-  environment.seed = kSeed;
-  environment.background_threads = 0;
-  auto options = Options::Parse("min_free_bytes=0;checkpoint_seconds=0;" + text);
-  REQUIRE(options.ok());
-  auto impl = Store::Impl::Open("/store", *options, std::move(environment));
-  if (!impl.ok()) FAIL(impl.status().ToString());
-  return std::make_unique<Store>(std::move(*impl));
+std::unique_ptr<Store> OpenOn(SimulatedDisk& disk, const std::string& options) {
+  auto store = OpenSimulatedStore(disk.Restart(), options);
+  if (!store.ok()) FAIL(store.status().ToString());
+  return std::move(*store);
 }
 
 TEST_CASE("while no checkpoint succeeds puts are rejected before memtables pile up",
           "[simulated]") {
   SimulatedDisk disk(kSeed);
-  const auto store = OpenOn(disk, "capacity_bytes=64M;memory_bytes=64M;memtable_bytes=64K");
+  const auto store = OpenOn(disk, "");
   TestPath path = MakePath(*store, "model", Tokens(0, 100));
   REQUIRE(CountOk(PutPages(*store, path, 0, 1, kPage)) == 1);
   // Segments and the journal have their space already; tables have none.
@@ -50,8 +41,7 @@ TEST_CASE("while no checkpoint succeeds puts are rejected before memtables pile 
 
 TEST_CASE("a flush of several tables never parts the entries of a page", "[simulated]") {
   constexpr uint32_t kPaths = 200;
-  constexpr char kOptions[] =
-      "capacity_bytes=8G;memory_bytes=64M;memtable_bytes=4M;table_bytes=64K";
+  constexpr char kOptions[] = "capacity_bytes=8G;memtable_bytes=4M;table_bytes=64K";
   SimulatedDisk disk(kSeed);
   {
     const auto store = OpenOn(disk, kOptions);
@@ -85,7 +75,7 @@ TEST_CASE("a flush of several tables never parts the entries of a page", "[simul
 TEST_CASE("a page that is lost and put again many times is searched for in a few places only",
           "[simulated]") {
   SimulatedDisk disk(kSeed);
-  const auto store = OpenOn(disk, "capacity_bytes=1G;memory_bytes=64M");
+  const auto store = OpenOn(disk, "capacity_bytes=1G;memtable_bytes=4M");
   TestPath path = MakePath(*store, "model", Tokens(0, 1));
   Path::Impl& page = *path.path->impl();
   for (int time = 0; time < 2000; ++time) {
@@ -97,7 +87,7 @@ TEST_CASE("a page that is lost and put again many times is searched for in a few
 }
 
 TEST_CASE("a compaction during the walk for orphans costs no page", "[simulated]") {
-  constexpr char kOptions[] = "capacity_bytes=256M;memory_bytes=64M";
+  constexpr char kOptions[] = "capacity_bytes=256M;memtable_bytes=4M";
   constexpr uint32_t kPaths = 6;
   SimulatedDisk disk(kSeed);
   const auto path_of = [](Store& store, uint32_t i) {

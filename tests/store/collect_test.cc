@@ -250,7 +250,7 @@ TEST_CASE("without room for a new segment, pages go to slots that are free or co
           "[simulated]") {
   for (const bool room : {true, false}) {
     SimulatedDisk disk(1);
-    auto opened = OpenOn(disk.Restart());
+    auto opened = OpenSimulatedStore(disk.Restart());
     REQUIRE(opened.ok());
     Store& store = **opened;
     MoveHistory history;

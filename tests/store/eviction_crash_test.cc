@@ -6,32 +6,17 @@
 #include <map>
 #include <set>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 namespace {
 
 constexpr size_t kPage = 16 << 10;
-constexpr uint64_t kSeed = 5;
 constexpr uint64_t kCapacity = uint64_t{4} << 20;
 constexpr size_t kPathPages = 24;
 
-// Everything runs on this thread, so that a history is the same each time.
 Result<std::unique_ptr<Store>> OpenOn(std::unique_ptr<FileSystem> fs) {
-  StoreEnvironment environment;
-  environment.file_system = std::move(fs);
-  environment.seed = kSeed;
-  environment.background_threads = 0;
-  environment.capacity_bytes = kCapacity;
-  const auto options = Options::Parse(
-      "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;memtable_bytes=64K;admission=all;"
-      "checkpoint_seconds=0");
-  REQUIRE(options.ok());
-  auto impl = Store::Impl::Open("/store", *options, std::move(environment));
-  if (!impl.ok()) return impl.status();
-  return std::make_unique<Store>(std::move(*impl));
+  return OpenSimulatedStore(std::move(fs), "admission=all", kCapacity);
 }
 
 // A page that was flushed, and the slot in which it was then.

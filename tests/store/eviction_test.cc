@@ -4,9 +4,7 @@
 #include <catch2/catch.hpp>
 #include <random>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 using namespace lamina;
 using namespace lamina::testing;
@@ -154,14 +152,9 @@ enum class End : uint8_t { kNone, kClosed, kKilled };
 size_t HitsWith(End end) {
   SimulatedDisk disk(3);
   const auto open = [&](std::unique_ptr<FileSystem> fs) {
-    StoreEnvironment environment;
-    environment.file_system = std::move(fs);
-    environment.seed = 42;
-    environment.background_threads = 0;
-    environment.capacity_bytes = 8 * kMiB;
-    auto impl = Store::Impl::Open("/store", TestOptions(), std::move(environment));
-    REQUIRE(impl.ok());
-    return std::make_unique<Store>(std::move(*impl));
+    auto opened = OpenSimulatedStore(std::move(fs), "capacity_bytes=1G", 8 * kMiB);
+    REQUIRE(opened.ok());
+    return std::move(*opened);
   };
   auto store = open(disk.Restart());
   std::mt19937 random(5);

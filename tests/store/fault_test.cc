@@ -4,30 +4,12 @@
 #include <filesystem>
 #include <fstream>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr uint64_t kSeed = 5;
-
-// Everything runs on this thread, so that a history is the same each time.
-Result<std::unique_ptr<Store>> OpenOn(std::unique_ptr<FileSystem> fs) {
-  StoreEnvironment environment;
-  environment.file_system = std::move(fs);
-  environment.seed = kSeed;
-  environment.background_threads = 0;
-  auto options = Options::Parse(
-      "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;memtable_bytes=64K;checkpoint_seconds="
-      "0");
-  REQUIRE(options.ok());
-  auto impl = Store::Impl::Open("/store", *options, std::move(environment));
-  if (!impl.ok()) return impl.status();
-  return std::make_unique<Store>(std::move(*impl));
-}
 
 // What a page may, must or must not be after a crash.
 enum class Expect : uint8_t { kMay, kMust, kMustNot };
@@ -85,7 +67,7 @@ struct History {
   // Opens what is left and holds it against the promises; then the store must work again.
   void Check(SimulatedDisk& crashed, uint64_t n) {
     CAPTURE(n, power);
-    auto opened = OpenOn(crashed.Restart());
+    auto opened = OpenSimulatedStore(crashed.Restart());
     if (!opened.ok()) FAIL_CHECK(opened.status().ToString());
     if (!opened.ok()) return;
     Store& store = **opened;
@@ -114,7 +96,7 @@ TEST_CASE("a crash at every operation loses nothing that was promised and brings
     auto fs = disk.Restart();
     disk.SetCrashAt(n, kind);
     {
-      auto store = OpenOn(std::move(fs));
+      auto store = OpenSimulatedStore(std::move(fs));
       if (store.ok()) history.Run(**store);
     }
     if (!disk.crashed()) break;
@@ -130,7 +112,7 @@ TEST_CASE("a failure of any operation is survived, and later checkpoints forget 
     history.power = true;
     auto fs = disk.Restart();
     {
-      auto opened = OpenOn(std::move(fs));
+      auto opened = OpenSimulatedStore(std::move(fs));
       REQUIRE(opened.ok());
       const uint64_t before = disk.operations();
       disk.FailOperation(n, EIO);
@@ -150,7 +132,7 @@ TEST_CASE("a failure of any operation is survived, and later checkpoints forget 
 
 TEST_CASE("a page that was wrong once is read again, is right, and keeps its slot", "[simulated]") {
   SimulatedDisk disk(3);
-  const auto store = std::move(*OpenOn(disk.Restart()));
+  const auto store = std::move(*OpenSimulatedStore(disk.Restart()));
   TestPath path = MakePath(*store, "model", Tokens(0, 40));
   REQUIRE(CountOk(PutPages(*store, path, 0, 40, kPage)) == 40);
   disk.SetFaults({.flip_on_read = 0.1, .only_in = ".segment"});

@@ -1,26 +1,16 @@
 // What locating pages costs is counted, whatever it was for.
 #include <catch2/catch.hpp>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 namespace {
 
 TEST_CASE("blocks fetched from runs that were then not asked are counted", "[simulated]") {
-  constexpr uint64_t kSeed = 7;  // of the store's secret: which keys lie between which
-  SimulatedDisk disk(kSeed);
-  StoreEnvironment environment;
-  environment.file_system = disk.Restart();
-  environment.seed = kSeed;
-  environment.background_threads = 0;
-  auto options = Options::Parse(
-      "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;checkpoint_seconds=0;filter_bits=0");
-  REQUIRE(options.ok());
-  auto opened = Store::Impl::Open("/store", *options, std::move(environment));
+  SimulatedDisk disk(7);
+  auto opened = OpenSimulatedStore(disk.Restart(), "filter_bits=0");
   REQUIRE(opened.ok());
-  Store store(std::move(*opened));
+  Store& store = **opened;
   constexpr uint32_t kPathsPerRun = 8;
   const auto path_of = [&](uint32_t i) { return MakePath(store, "model", Tokens(i * 1000, 64)); };
   for (uint32_t i = 0; i < 2 * kPathsPerRun; ++i) {

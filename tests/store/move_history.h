@@ -11,9 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 
@@ -53,17 +51,6 @@ inline std::set<size_t> CondemnEvery(Store& store, TestPath& path, size_t step) 
   return condemned;
 }
 
-// Everything runs on this thread, so that a history is the same each time.
-inline Result<std::unique_ptr<Store>> OpenOn(std::unique_ptr<FileSystem> file_system) {
-  StoreEnvironment environment;
-  environment.file_system = std::move(file_system);
-  environment.seed = 5;
-  environment.background_threads = 0;
-  auto impl = Store::Impl::Open("/store", SmallSegments(), std::move(environment));
-  if (!impl.ok()) return impl.status();
-  return std::make_unique<Store>(std::move(*impl));
-}
-
 inline constexpr size_t kHistoryPages = 3 * kSlots + 4;
 
 // A store with three full segments and a fourth one begun: every third page is condemned, pages 20
@@ -101,7 +88,7 @@ struct MoveHistory {
   // Opens what is left.
   void Check(SimulatedDisk& disk, uint64_t n) const {
     CAPTURE(n);
-    auto opened = OpenOn(disk.Restart());
+    auto opened = OpenSimulatedStore(disk.Restart());
     if (!opened.ok()) FAIL_CHECK(opened.status().ToString());
     if (!opened.ok()) return;
     Store& store = **opened;
@@ -140,7 +127,7 @@ inline void CrashEverywhere(SimulatedCrash kind, const std::function<void(Simula
     MoveHistory history;
     bool through = false;
     {
-      auto store = OpenOn(disk.Restart());
+      auto store = OpenSimulatedStore(disk.Restart());
       REQUIRE(store.ok());
       history.Prepare(**store);
       if (prepare) prepare(disk);
@@ -168,7 +155,7 @@ inline void FailEverywhere(int error, const Act& act) {
     MoveHistory history;
     bool through = false;
     {
-      auto store = OpenOn(disk.Restart());
+      auto store = OpenSimulatedStore(disk.Restart());
       REQUIRE(store.ok());
       history.Prepare(**store);
       const uint64_t before = disk.operations();

@@ -7,10 +7,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
-#include "engine/io/simulated_file_system.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 
@@ -18,11 +17,7 @@ class QuietStore {
  public:
   static constexpr size_t kPages = 2000;
 
-  explicit QuietStore(const std::string& options) {
-    auto parsed = Options::Parse(
-        "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;checkpoint_seconds=0;" + options);
-    REQUIRE(parsed.ok());
-    options_ = *parsed;
+  explicit QuietStore(const std::string& options) : options_("memtable_bytes=4M;" + options) {
     Reopen();
   }
 
@@ -31,13 +26,9 @@ class QuietStore {
     path_.path.reset();
     store_.reset();
     meanwhile();
-    StoreEnvironment environment;
-    environment.file_system = disk_.Restart();
-    environment.seed = kSeed;
-    environment.background_threads = 0;
-    auto impl = Store::Impl::Open("/store", options_, std::move(environment));
-    REQUIRE(impl.ok());
-    store_ = std::make_unique<Store>(std::move(*impl));
+    auto opened = OpenSimulatedStore(disk_.Restart(), options_);
+    REQUIRE(opened.ok());
+    store_ = std::move(*opened);
     path_ = MakePath(*store_, "model", Tokens(0, kPages));
   }
 
@@ -64,9 +55,8 @@ class QuietStore {
 
  private:
   static constexpr size_t kPage = 4096;
-  static constexpr uint64_t kSeed = 3;
-  SimulatedDisk disk_{kSeed};
-  Options options_;
+  SimulatedDisk disk_{3};
+  const std::string options_;
   std::unique_ptr<Store> store_;
   TestPath path_;
 };

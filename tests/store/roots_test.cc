@@ -2,10 +2,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "engine/io/simulated_file_system.h"
 #include "engine/store/root_table.h"
-#include "engine/store/store_impl.h"
-#include "tests/store/store_fixture.h"
+#include "tests/store/simulated_store.h"
 
 namespace lamina::testing {
 namespace {
@@ -98,15 +96,11 @@ TEST_CASE("a root that is erased before its first put takes its holders along") 
 }
 
 TEST_CASE("a root whose puts are only in the journal is known again after a crash", "[simulated]") {
-  const uint64_t seed = 3;
-  SimulatedDisk disk(seed);
+  SimulatedDisk disk(3);
   const auto open = [&] {
-    StoreEnvironment environment;
-    environment.file_system = disk.Restart();
-    environment.seed = seed;
-    environment.background_threads = 0;
-    return std::make_unique<Store>(*Store::Impl::Open(
-        "/store", TestOptions("capacity_bytes=64M;checkpoint_seconds=0"), std::move(environment)));
+    auto opened = OpenSimulatedStore(disk.Restart());
+    REQUIRE(opened.ok());
+    return std::move(*opened);
   };
   auto store = open();
   TestPath path = MakePath(*store, "model", Tokens(0, 8));

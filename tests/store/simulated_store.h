@@ -3,6 +3,7 @@
 #ifndef LAMINA_TESTS_STORE_SIMULATED_STORE_H_
 #define LAMINA_TESTS_STORE_SIMULATED_STORE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,11 +15,14 @@
 namespace lamina::testing {
 
 // The store "/store". Background work runs where a call waits for it, and through the scheduler.
+// `capacity_bytes` may be less than the option allows; 0: the option.
 inline Result<std::unique_ptr<Store>> OpenSimulatedStore(std::unique_ptr<FileSystem> fs,
-                                                         const std::string& options = {}) {
+                                                         const std::string& options = {},
+                                                         uint64_t capacity_bytes = 0) {
   StoreEnvironment environment;
   environment.file_system = std::move(fs);
   environment.seed = 5;
+  environment.capacity_bytes = capacity_bytes;
   environment.background_threads = 0;
   environment.retry_after = std::chrono::milliseconds(0);
   auto parsed = Options::Parse(
