@@ -498,9 +498,12 @@ Result<size_t> Store::Impl::PutEntries(Path::Impl& path, size_t first, size_t co
 }
 
 void Store::Impl::NotePutDone(uint64_t ticket) noexcept {
-  std::lock_guard lock(publish_mutex_);
-  puts_in_progress_.erase(ticket);
-  put_done_.notify_all();
+  {
+    std::lock_guard lock(publish_mutex_);
+    puts_in_progress_.erase(ticket);
+    put_done_.notify_all();
+  }
+  if (environment_.put_is_over) environment_.put_is_over();
 }
 
 void Store::Impl::NotePublished(RootState& root, uint64_t pages, uint64_t bytes) noexcept {

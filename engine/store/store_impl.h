@@ -94,6 +94,8 @@ struct StoreEnvironment {
   size_t background_threads = 2;
   // How long after background work has failed it is tried again.
   std::chrono::milliseconds retry_after{1000};
+  // Called by each put at the point from which erases do not wait for it.
+  std::function<void()> put_is_over;
 };
 
 class Store::Impl final : private SegmentSource {

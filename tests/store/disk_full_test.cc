@@ -150,6 +150,40 @@ TEST_CASE("a store opens on a full disk, is read, and stores again when there is
   CHECK(CountOk(GetPages(*f.store, path, 0, 4000, kPage).states) == 4000);
 }
 
+TEST_CASE("a shrinking that failed in the background goes on by itself", "[simulated]") {
+  constexpr uint64_t kCapacity = uint64_t{32} << 20;
+  SimulatedDisk disk(11, {.capacity_bytes = kPlenty});
+  const auto opened = OpenSimulatedStore(disk.Restart(), "admission=all", kCapacity);
+  REQUIRE(opened.ok());
+  Store& store = **opened;
+  Store::Impl& impl = *store.impl();
+  TestPath path = MakePath(store, "model", Tokens(0, 4000));
+  REQUIRE(CountOk(PutPages(store, path, 0, 4000, kPage)) == 4000);
+  const auto put_and_flush = [&](uint32_t token) {
+    TestPath other = MakePath(store, "model", Tokens(token, 1));
+    REQUIRE(CountOk(PutPages(store, other, 0, 1, kPage)) == 1);
+    REQUIRE(store.Flush().ok());
+  };
+  const auto run = [&] { return impl.scheduler().WaitIdle(Scheduler::Clock::time_point::max()); };
+  // No table can be written, and no segment goes before one has been.
+  const auto fill_disk = [&] { disk.SetCapacity(UsedBytes(*disk.Attach()) / 2); };
+  fill_disk();
+  REQUIRE(store.SetCapacity(kCapacity / 4).code() == StatusCode::kNoSpace);
+  disk.SetCapacity(kPlenty);
+  REQUIRE(impl.budget().OverBytes() > 0);
+  // Each checkpoint asks for what is left to do.
+  for (const uint32_t token : {10000U, 20000U}) put_and_flush(token);
+  fill_disk();
+  CHECK(run().code() == StatusCode::kNoSpace);
+  CHECK(impl.scheduler().error(WorkClass::kReclaim).code() == StatusCode::kNoSpace);
+  disk.SetCapacity(kPlenty);
+  CHECK(impl.budget().OverBytes() > 0);
+  put_and_flush(30000);
+  CHECK(run().ok());
+  CHECK(impl.budget().OverBytes() == 0);
+  CHECK(impl.log().file_bytes() <= kCapacity / 4);
+}
+
 // A disk that becomes full after any number of further blocks: wherever that hits, the store is
 // whole, and whole again when there is room.
 TEST_CASE("wherever a disk becomes full, nothing is lost and the open store resumes") {

@@ -2,38 +2,15 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
-#include <set>
 #include <thread>
 
-#include "tests/store/simulated_store.h"
+#include "tests/store/sectors.h"
 
 namespace lamina::testing {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kSector = 512;
 constexpr char kPhysical[] = "erase=physical";
-
-// How many sectors of the pages there are in any segment file, by page.
-std::vector<size_t> SectorsOnDisk(const SimulatedDisk& disk, FileSystem& fs, const TestPath& path,
-                                  size_t page_bytes = kPage) {
-  std::map<std::string, size_t> page_of;
-  for (size_t page = 0; page < path.seeds.size(); ++page) {
-    const auto payload = Payload(path.seeds[page], page_bytes);
-    for (size_t at = 0; at + kSector <= page_bytes; at += kSector)
-      page_of[{reinterpret_cast<const char*>(payload.data() + at), kSector}] = page;
-  }
-  std::vector<size_t> found(path.seeds.size(), 0);
-  for (const std::string& name : disk.Files()) {
-    if (!name.ends_with(".segment")) continue;
-    const std::string bytes = SimulatedBytes(fs, name);
-    for (size_t at = 0; at + kSector <= bytes.size(); at += kSector) {
-      const auto page = page_of.find(bytes.substr(at, kSector));
-      if (page != page_of.end()) ++found[page->second];
-    }
-  }
-  return found;
-}
 
 struct Fixture {
   explicit Fixture(const std::string& options_text = kPhysical, bool punch_refused = false)
@@ -49,7 +26,7 @@ struct Fixture {
     view = disk.Attach();
   }
   std::vector<size_t> OnDisk(const TestPath& path, size_t page_bytes = kPage) const {
-    return SectorsOnDisk(disk, *view, path, page_bytes);
+    return PageSectors(path, page_bytes).OnDisk(disk, *view);
   }
 
   const std::string options;
@@ -58,12 +35,8 @@ struct Fixture {
   std::unique_ptr<FileSystem> view;
 };
 
-// Pages [first, end) are not on disk in any part, all others are whole.
 void CheckGone(const std::vector<size_t>& sectors, size_t first, size_t end) {
-  for (size_t page = 0; page < sectors.size(); ++page) {
-    CAPTURE(page);
-    CHECK(sectors[page] == (page >= first && page < end ? 0 : kPage / kSector));
-  }
+  testing::CheckGone(sectors, kPage, first, end);
 }
 
 TEST_CASE("erased pages are not in the files any more, and their neighbours are") {
@@ -276,7 +249,7 @@ TEST_CASE("wherever a crash comes, no bytes stay that the store does not own up 
     const GetOutcome got = GetPages(store, path, 0, kPages, kPage);
     CHECK(got.wrong == 0);
     const auto view = disk.Attach();
-    const auto sectors = SectorsOnDisk(disk, *view, path);
+    const auto sectors = PageSectors(path, kPage).OnDisk(disk, *view);
     for (size_t page = 0; page < kPages; ++page) {
       CAPTURE(page);
       CHECK(sectors[page] == (got.states[page] == PageState::kOk ? kPage / kSector : 0));

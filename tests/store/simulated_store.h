@@ -4,6 +4,7 @@
 #define LAMINA_TESTS_STORE_SIMULATED_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,13 +19,15 @@ namespace lamina::testing {
 // `capacity_bytes` may be less than the option allows; 0: the option.
 inline Result<std::unique_ptr<Store>> OpenSimulatedStore(std::unique_ptr<FileSystem> fs,
                                                          const std::string& options = {},
-                                                         uint64_t capacity_bytes = 0) {
+                                                         uint64_t capacity_bytes = 0,
+                                                         std::function<void()> put_is_over = {}) {
   StoreEnvironment environment;
   environment.file_system = std::move(fs);
   environment.seed = 5;
   environment.capacity_bytes = capacity_bytes;
   environment.background_threads = 0;
   environment.retry_after = std::chrono::milliseconds(0);
+  environment.put_is_over = std::move(put_is_over);
   auto parsed = Options::Parse(
       "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;memtable_bytes=64K;"
       "checkpoint_seconds=0;" +

@@ -1,0 +1,162 @@
+// A file system in which a test sees, and may hold up, what a store asks of its disk: for histories
+// of two threads that meet at one point.
+#ifndef LAMINA_TESTS_STORE_WATCHED_FILE_SYSTEM_H_
+#define LAMINA_TESTS_STORE_WATCHED_FILE_SYSTEM_H_
+
+#include <sys/uio.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/io/file_system.h"
+
+namespace lamina::testing {
+
+enum class WatchedOperation { kOpen, kRead, kWrite, kPunch };
+
+// What is about to be asked, on the thread that asks: of which file, and for reads and writes of
+// queues the buffers. Others, and what this asks itself, go on meanwhile.
+using Watch = std::function<void(WatchedOperation operation, const std::string& path,
+                                 std::span<const iovec> buffers)>;
+
+// The watch of one store, which the test may replace at any time.
+class Watcher {
+ public:
+  void Set(Watch watch) {
+    const std::lock_guard lock(mutex_);
+    watch_ = std::make_shared<Watch>(std::move(watch));
+  }
+  void Clear() { Set(nullptr); }
+  void Call(WatchedOperation operation, const std::string& path,
+            std::span<const iovec> buffers = {}) {
+    std::shared_ptr<Watch> watch;
+    {
+      const std::lock_guard lock(mutex_);
+      watch = watch_;
+    }
+    if (watch != nullptr && *watch) (*watch)(operation, path, buffers);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Watch> watch_;
+};
+
+class WatchedFile final : public File {
+ public:
+  WatchedFile(std::unique_ptr<File> file, Watcher& watcher)
+      : file_(std::move(file)), watcher_(watcher) {}
+  Status Read(uint64_t offset, std::span<std::byte> out) noexcept override {
+    watcher_.Call(WatchedOperation::kRead, path());
+    return file_->Read(offset, out);
+  }
+  Status Write(uint64_t offset, std::span<const std::byte> data) noexcept override {
+    watcher_.Call(WatchedOperation::kWrite, path());
+    return file_->Write(offset, data);
+  }
+  Status Sync() noexcept override { return file_->Sync(); }
+  Status Allocate(uint64_t bytes) noexcept override { return file_->Allocate(bytes); }
+  Status PunchHole(uint64_t offset, uint64_t bytes) noexcept override {
+    watcher_.Call(WatchedOperation::kPunch, path());
+    return file_->PunchHole(offset, bytes);
+  }
+  Status Truncate(uint64_t bytes) noexcept override { return file_->Truncate(bytes); }
+  Result<uint64_t> Size() noexcept override { return file_->Size(); }
+  [[nodiscard]] Alignment alignment() const noexcept override { return file_->alignment(); }
+  [[nodiscard]] bool direct() const noexcept override { return file_->direct(); }
+  [[nodiscard]] const std::string& path() const noexcept override { return file_->path(); }
+  [[nodiscard]] int fd() const noexcept override { return file_->fd(); }
+  [[nodiscard]] File* inner() const { return file_.get(); }
+
+ private:
+  const std::unique_ptr<File> file_;
+  Watcher& watcher_;
+};
+
+// Requests name the inner files while they are under way.
+class WatchedQueue final : public IoQueue {
+ public:
+  WatchedQueue(std::unique_ptr<IoQueue> queue, Watcher& watcher)
+      : queue_(std::move(queue)), watcher_(watcher) {}
+  void Submit(IoRequest* request) noexcept override {
+    watcher_.Call(request->write ? WatchedOperation::kWrite : WatchedOperation::kRead,
+                  request->file->path(), {request->vectors, request->vector_count});
+    files_[request] = request->file;
+    request->file = static_cast<const WatchedFile*>(request->file)->inner();
+    queue_->Submit(request);
+  }
+  IoRequest* Wait() noexcept override { return Restore(queue_->Wait()); }
+  IoRequest* Poll() noexcept override { return Restore(queue_->Poll()); }
+  [[nodiscard]] size_t pending() const noexcept override { return queue_->pending(); }
+  [[nodiscard]] size_t depth() const noexcept override { return queue_->depth(); }
+
+ private:
+  IoRequest* Restore(IoRequest* request) {
+    if (request == nullptr) return nullptr;
+    request->file = files_.at(request);
+    files_.erase(request);
+    return request;
+  }
+
+  const std::unique_ptr<IoQueue> queue_;
+  Watcher& watcher_;
+  std::map<IoRequest*, File*> files_;
+};
+
+class WatchedFileSystem final : public FileSystem {
+ public:
+  // The watcher outlives it.
+  WatchedFileSystem(std::unique_ptr<FileSystem> fs, Watcher& watcher)
+      : fs_(std::move(fs)), watcher_(watcher) {}
+  Result<std::unique_ptr<File>> Open(const std::string& path,
+                                     const FileOpen& how) noexcept override {
+    watcher_.Call(WatchedOperation::kOpen, path);
+    auto file = fs_->Open(path, how);
+    if (!file.ok()) return file.status();
+    return std::unique_ptr<File>(std::make_unique<WatchedFile>(std::move(*file), watcher_));
+  }
+  Result<bool> Exists(const std::string& path) noexcept override { return fs_->Exists(path); }
+  Result<std::vector<std::string>> List(const std::string& directory) noexcept override {
+    return fs_->List(directory);
+  }
+  Status MakeDirectory(const std::string& path) noexcept override {
+    return fs_->MakeDirectory(path);
+  }
+  Status Rename(const std::string& from, const std::string& to) noexcept override {
+    return fs_->Rename(from, to);
+  }
+  Status Remove(const std::string& path) noexcept override { return fs_->Remove(path); }
+  Status SyncDirectory(const std::string& path) noexcept override {
+    return fs_->SyncDirectory(path);
+  }
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
+    return fs_->Lock(path);
+  }
+  Result<SpaceInfo> Space(const std::string& path) noexcept override { return fs_->Space(path); }
+  Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
+    return fs_->AllocatedBytes(path);
+  }
+  Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
+    auto queue = fs_->NewQueue(depth);
+    if (!queue.ok()) return queue.status();
+    return std::unique_ptr<IoQueue>(std::make_unique<WatchedQueue>(std::move(*queue), watcher_));
+  }
+  [[nodiscard]] std::string QueueDescription() const noexcept override {
+    return fs_->QueueDescription();
+  }
+  [[nodiscard]] std::string Fallbacks() const noexcept override { return fs_->Fallbacks(); }
+
+ private:
+  const std::unique_ptr<FileSystem> fs_;
+  Watcher& watcher_;
+};
+
+}  // namespace lamina::testing
+
+#endif  // LAMINA_TESTS_STORE_WATCHED_FILE_SYSTEM_H_
