@@ -34,7 +34,10 @@ Result<std::vector<SlotRun>> TensorLog::TakeFrom(uint64_t page_bytes, size_t cou
   }
   LAMINA_RETURN_IF_ERROR(WritableStatus());
   const uint32_t slot_bytes = SlotBytesFor(page_bytes);
-  if (const auto slots = SegmentSlotsFor(slot_bytes, capacity_bytes_.load()); !slots.ok()) {
+  // Slots that there are take what moves although a capacity that shrank has no room for another
+  // segment of them: or it could never be kept to.
+  if (const auto slots = SegmentSlotsFor(slot_bytes, capacity_bytes_.load());
+      may_grow && !slots.ok()) {
     return slots.status();
   }
   SlotClass& slot_class = ClassOf(slot_bytes);
