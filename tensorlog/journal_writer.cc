@@ -18,6 +18,7 @@ namespace lamina {
 struct JournalWriter::OpenFile {
   uint64_t number = 0;
   uint64_t first_sequence = 0;
+  uint64_t bytes = 0;   // that it reserves
   uint64_t blocks = 0;  // that it has room for; the leader's
   std::unique_ptr<File> file;
   SharedSync sync;
@@ -222,7 +223,10 @@ JournalPosition JournalWriter::LowWater() const noexcept {
 // ---- Files -------------------------------------------------------------------------------------
 
 JournalWriter::JournalWriter(FileSystem& fs, const JournalWriterOptions& options) noexcept
-    : fs_(fs), options_(options), state_(std::make_unique<State>()) {}
+    : fs_(fs),
+      options_(options),
+      file_bytes_(options.file_bytes),
+      state_(std::make_unique<State>()) {}
 
 Result<std::unique_ptr<JournalWriter>> JournalWriter::Open(
     FileSystem& fs, const JournalWriterOptions& options) noexcept {
@@ -258,7 +262,8 @@ Result<std::shared_ptr<JournalWriter::OpenFile>> JournalWriter::StartFile(
   auto file = std::make_shared<OpenFile>();
   file->number = state_->next_file;
   file->first_sequence = first_sequence;
-  file->blocks = options_.file_bytes / kJournalBlockBytes;
+  file->bytes = file_bytes_.load(std::memory_order_relaxed);
+  file->blocks = file->bytes / kJournalBlockBytes;
   const std::string path = JournalPath(options_.directory, file->number);
   const auto make = [&]() noexcept -> Status {
     LAMINA_ASSIGN_OR_RETURN(
@@ -270,7 +275,7 @@ Result<std::shared_ptr<JournalWriter::OpenFile>> JournalWriter::StartFile(
                                   " bytes, journal blocks have " +
                                   std::to_string(kJournalBlockBytes));
     }
-    LAMINA_RETURN_IF_ERROR(file->file->Allocate(options_.file_bytes));
+    LAMINA_RETURN_IF_ERROR(file->file->Allocate(file->bytes));
     return fs_.SyncDirectory(options_.directory);
   };
   if (Status status = make(); !status.ok()) {
@@ -283,6 +288,12 @@ Result<std::shared_ptr<JournalWriter::OpenFile>> JournalWriter::StartFile(
   return file;
 }
 
+void JournalWriter::SetFileBytes(uint64_t bytes) noexcept {
+  const uint64_t whole = bytes / kJournalBlockBytes * kJournalBlockBytes;
+  file_bytes_.store(std::clamp(whole, uint64_t{kJournalBlockBytes}, kJournalFileBytes),
+                    std::memory_order_relaxed);
+}
+
 Status JournalWriter::DeleteBelow(JournalPosition keep) noexcept {
   std::vector<OldFile> doomed;
   {
@@ -290,7 +301,7 @@ Status JournalWriter::DeleteBelow(JournalPosition keep) noexcept {
     if (keep.epoch >= options_.epoch) doomed.swap(state_->old_files);
     auto& files = state_->files;
     while (files.size() > 1 && keep >= JournalPosition{options_.epoch, files[1]->first_sequence}) {
-      doomed.push_back({files.front()->number, options_.file_bytes});
+      doomed.push_back({files.front()->number, files.front()->bytes});
       files.erase(files.begin());
     }
   }
@@ -405,7 +416,7 @@ JournalWriter::Stats JournalWriter::stats() const noexcept {
   const std::lock_guard lock(state_->mutex);
   Stats stats = state_->stats;
   stats.files = state_->files.size() + state_->old_files.size();
-  stats.file_bytes = state_->files.size() * options_.file_bytes;
+  for (const auto& file : state_->files) stats.file_bytes += file->bytes;
   for (const OldFile& file : state_->old_files) stats.file_bytes += file.bytes;
   return stats;
 }

@@ -15,6 +15,7 @@
 #ifndef LAMINA_TENSORLOG_JOURNAL_WRITER_H_
 #define LAMINA_TENSORLOG_JOURNAL_WRITER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -33,7 +34,7 @@ struct JournalWriterOptions {
   StoreId store_id;
   uint64_t epoch = 0;  // higher than that of any block there
   bool sync = false;   // durability=batch: Append returns after its blocks are synced
-  // Size of a file, a multiple of kJournalBlockBytes.
+  // Size of a file, a multiple of kJournalBlockBytes; SetFileBytes changes it.
   uint64_t file_bytes = kJournalFileBytes;
   // May be null; outlives the writer.
   Ballast* ballast = nullptr;
@@ -101,6 +102,9 @@ class JournalWriter {
   // The oldest position of a guard that is held; CurrentPosition() when there is none.
   [[nodiscard]] JournalPosition LowWater() const noexcept;
 
+  // The size of files that are started from now on: at least one block, rounded down to whole ones.
+  void SetFileBytes(uint64_t bytes) noexcept;
+
   // Makes every block appended before this call durable. A failure latches.
   Status Sync() noexcept;
 
@@ -128,6 +132,7 @@ class JournalWriter {
 
   FileSystem& fs_;
   const JournalWriterOptions options_;
+  std::atomic<uint64_t> file_bytes_;
   const std::unique_ptr<State> state_;
 };
 

@@ -59,6 +59,13 @@ void Store::Impl::UpdateSpace() noexcept {
   if (budget_.OverBytes() > 0) WakeReclaim();
 }
 
+// What the store may take of the directory's disk: min_free_bytes is for others.
+uint64_t Store::Impl::DiskRoom(const LogDir& dir) const noexcept {
+  const auto space = fs_->Space(dir.path());
+  if (!space.ok() || space->free_bytes < options_.min_free_bytes) return 0;
+  return space->free_bytes - options_.min_free_bytes;
+}
+
 void Store::Impl::LookUpDisk(bool now) noexcept {
   const auto time = std::chrono::steady_clock::now().time_since_epoch().count();
   const auto period = std::chrono::steady_clock::duration(kDiskLookupPeriod).count();
@@ -69,13 +76,9 @@ void Store::Impl::LookUpDisk(bool now) noexcept {
   uint64_t free = 0;
   for (const auto& dir : log_->log_dirs()) {
     if (!dir->writable()) continue;
-    const auto space = fs_->Space(dir->path());
-    if (!space.ok()) continue;
-    // Directories on one file system have its space together; the most is a bound for all.
-    const uint64_t usable = space->free_bytes > options_.min_free_bytes
-                                ? space->free_bytes - options_.min_free_bytes
-                                : 0;
-    free = std::max(free, usable);
+    // Directories on one file system have its space together; the most is a bound for all. What
+    // each of them has is asked when a segment is made in it.
+    free = std::max(free, DiskRoom(*dir));
   }
   budget_.SetDiskBytes(free);
 }
@@ -91,11 +94,15 @@ uint64_t Store::Impl::GrowableSlots(uint32_t slot_bytes) noexcept {
 Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_bytes,
                                              uint32_t* slot_count) noexcept {
   LookUpDisk(true);
+  const LogDir& dir = *log_->log_dirs()[log_dir];
+  const uint64_t fit = DiskRoom(dir) / slot_bytes;
+  // As for the budget: a rest is worth a segment while it has an eighth of a whole one's slots.
+  const bool has_room = fit >= std::max(kMinSegmentSlots, *slot_count / 8);
+  *slot_count = static_cast<uint32_t>(std::min<uint64_t>(*slot_count, fit));
   std::lock_guard lock(manifest_mutex_);
   LAMINA_RETURN_IF_ERROR(manifest_->status());
-  if (!TryAddSegment(slot_bytes, slot_count)) {
-    return Status::NoSpace(log_->log_dirs()[log_dir]->path() +
-                           ": no room for another segment of slots of " +
+  if (!has_room || !TryAddSegment(slot_bytes, slot_count)) {
+    return Status::NoSpace(dir.path() + ": no room for another segment of slots of " +
                            std::to_string(slot_bytes) +
                            " bytes within capacity_bytes=" + std::to_string(budget_.capacity()) +
                            ", min_free_bytes=" + std::to_string(options_.min_free_bytes) +
@@ -266,6 +273,7 @@ Status Store::Impl::SetCapacity(uint64_t capacity_bytes) noexcept {
   if (environment_.capacity_bytes == 0) LAMINA_RETURN_IF_ERROR(changed.Validate());
   budget_.SetCapacity(capacity_bytes);
   log_->SetCapacity(capacity_bytes);
+  SizeByCapacity();
   LookUpDisk(true);
   evictor_->ShowNoted();
   LAMINA_RETURN_IF_ERROR(ShrinkToBudget());

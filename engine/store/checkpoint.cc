@@ -26,6 +26,8 @@ namespace lamina {
 
 // Frozen memtables at which writers wait for a flush.
 inline constexpr uint64_t kMaxFrozenMemtables = 2;
+// Journal files beyond the last checkpoint at which writers wait for one.
+inline constexpr uint64_t kMaxJournalFiles = 8;
 // How long a put waits for memtable room before it is rejected.
 inline constexpr auto kMaxStall = std::chrono::seconds(10);
 
@@ -115,9 +117,32 @@ uint64_t Store::Impl::JournalSinceCheckpoint() const noexcept {
   return now > from ? (now - from) * kJournalBlockBytes : 0;
 }
 
+// Whatever keeps checkpoints from succeeding, or makes them slow, the journal ends here; so does
+// what a replay has to read. Files go one checkpoint late, so that there are twice as many at most,
+// and what was on its way.
+bool Store::Impl::JournalHasRoom() const noexcept {
+  const uint64_t from = committed_sequence_.load(std::memory_order_relaxed);
+  const uint64_t blocks = journal_->CurrentPosition().sequence - from;
+  return blocks * kJournalBlockBytes < kMaxJournalFiles * journal_file_bytes_.load();
+}
+
+Status Store::Impl::MakeJournalRoom(Scheduler::Clock::time_point deadline) noexcept {
+  if (JournalHasRoom()) return Status::Ok();
+  WakeCheckpoint();
+  const Status room = scheduler_->WaitForRoom(
+      WorkClass::kFlush, [&] { return JournalHasRoom(); }, deadline);
+  if (room.ok()) return room;
+  return {room.code(), "put: the journal has grown to " +
+                           std::to_string(kMaxJournalFiles * journal_file_bytes_.load()) +
+                           " bytes since the last checkpoint that succeeded, and takes no more "
+                           "until one does: " +
+                           std::string(room.message())};
+}
+
 Status Store::Impl::MakeMemtableRoom() noexcept {
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
   LAMINA_RETURN_IF_ERROR(WaitForLevelZero(deadline));
+  LAMINA_RETURN_IF_ERROR(MakeJournalRoom(deadline));
   const auto has_room = [&] {
     return frozen_memtables_.load(std::memory_order_acquire) < kMaxFrozenMemtables;
   };
@@ -237,6 +262,7 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
   if (!plan->policy_file.empty()) edit.policy_state = plan->policy_file;
   LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
 
+  committed_sequence_.store(plan->position.sequence, std::memory_order_relaxed);
   log_->CheckpointDone(plan->position, plan->slot_tables);
   // An orphan if that fails: the next open removes it.
   if (!plan->policy_file.empty() && !old_policy_file.empty())

@@ -167,7 +167,7 @@ Status PageMover::MoveBatch() noexcept {
 // As puts do, except that it flushes by itself instead of waiting: background work may not wait for
 // other background work.
 Status PageMover::MakeRoom() noexcept {
-  if (store_.ActiveIsFull()) return store_.Checkpoint(false);
+  if (store_.ActiveIsFull() || !store_.JournalHasRoom()) return store_.Checkpoint(false);
   if (store_.bytes_since_checkpoint_.load(std::memory_order_relaxed) >= store_.checkpoint_bytes_)
     store_.WakeCheckpoint();
   return Status::Ok();

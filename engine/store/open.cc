@@ -306,23 +306,29 @@ void Store::Impl::MakeParts() noexcept {
   // A node, a candidate, and its share of a hash table that is a power of two.
   constexpr uint64_t kMemtableBytesPerEntry = 104;
   memtable_entries_ = memtable_bytes_ / kMemtableBytesPerEntry;
-  checkpoint_bytes_ = options_.checkpoint_bytes;
-  if (checkpoint_bytes_ == 0) {
-    constexpr uint64_t kMost = uint64_t{16} << 30;
-    checkpoint_bytes_ = budget_.capacity() == 0 ? kMost : std::min(kMost, budget_.capacity() / 16);
-  }
-  // A store of 64 GiB and more has files of full size; a small one is not to drown in its journal.
-  const uint64_t capacity = budget_.capacity();
-  const uint64_t least_journal_file = std::min(uint64_t{1} << 20, capacity / 64);
-  journal_file_bytes_ = kJournalFileBytes;
-  while (capacity != 0 && journal_file_bytes_ > least_journal_file &&
-         journal_file_bytes_ > capacity / 1024)
-    journal_file_bytes_ /= 2;
+  SizeByCapacity();
   bounce_ = std::make_unique<BufferPool>(options_.request_bytes,
                                          std::min(kMaxBounceBytes, options_.memory_bytes / 8));
   queues_ = std::make_unique<QueuePool>(fs_.get(), options_.io_depth, kMaxIdleQueues);
   cache_ = std::make_unique<BlockCache>(0);
   tables_ = std::make_unique<OpenTables>(*fs_, directory_, cache_.get(), &index_counters_);
+}
+
+void Store::Impl::SizeByCapacity() noexcept {
+  const uint64_t capacity = budget_.capacity();
+  uint64_t checkpoint_bytes = options_.checkpoint_bytes;
+  if (checkpoint_bytes == 0) {
+    constexpr uint64_t kMost = uint64_t{16} << 30;
+    checkpoint_bytes = capacity == 0 ? kMost : std::min(kMost, capacity / 16);
+  }
+  checkpoint_bytes_.store(checkpoint_bytes, std::memory_order_relaxed);
+  // A store of 64 GiB and more has files of full size; a small one is not to drown in its journal.
+  const uint64_t least = std::min(uint64_t{1} << 20, capacity / 64);
+  uint64_t journal_file_bytes = kJournalFileBytes;
+  while (capacity != 0 && journal_file_bytes > least && journal_file_bytes > capacity / 1024)
+    journal_file_bytes /= 2;
+  journal_file_bytes_.store(journal_file_bytes, std::memory_order_relaxed);
+  if (journal_ != nullptr) journal_->SetFileBytes(journal_file_bytes);
 }
 
 std::string Store::Impl::PathOfLogDir(const std::string& recorded) const noexcept {

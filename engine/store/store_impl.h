@@ -275,6 +275,7 @@ class Store::Impl final : private SegmentSource {
   Status OpenStore() noexcept;
   void EndPhase(const char* name) noexcept;
   void MakeParts() noexcept;
+  void SizeByCapacity() noexcept;
   [[nodiscard]] std::string PathOfLogDir(const std::string& recorded) const noexcept;
   Status CheckSlotMemory(const ManifestState& state) const noexcept;
   Status OpenTensorLog(ManifestState* state) noexcept;
@@ -291,6 +292,7 @@ class Store::Impl final : private SegmentSource {
   // What the store's files take on disk now, by asking for each.
   Result<SpaceUse> MeasureSpace() const noexcept;
   void UpdateSpace() noexcept;
+  [[nodiscard]] uint64_t DiskRoom(const LogDir& dir) const noexcept;
   void LookUpDisk(bool now) noexcept;
   [[nodiscard]] uint64_t GrowableSlots(uint32_t slot_bytes) noexcept;
   // As TensorLog::Take; waits, bounded, where there is no slot now.
@@ -328,6 +330,8 @@ class Store::Impl final : private SegmentSource {
   Status TryCheckpoint(bool closing) noexcept;
   Status RunCheckpoint(bool closing) noexcept;
   [[nodiscard]] uint64_t JournalSinceCheckpoint() const noexcept;
+  [[nodiscard]] bool JournalHasRoom() const noexcept;
+  Status MakeJournalRoom(Scheduler::Clock::time_point deadline) noexcept;
   Status MakeFirstCheckpoint() noexcept;
   // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level
   // 0 has too many runs.
@@ -405,8 +409,9 @@ class Store::Impl final : private SegmentSource {
   uint64_t memtable_bytes_ = 0;       // size at which a memtable is frozen, and
   uint64_t memtable_entries_ = 0;     // the entries that go into it
   uint64_t policy_memory_bytes_ = 0;  // that the eviction policy may grow to
-  uint64_t checkpoint_bytes_ = 0;     // of log, at which a checkpoint is due
-  uint64_t journal_file_bytes_ = 0;
+  // By the capacity: of log, at which a checkpoint is due; and of a journal file.
+  std::atomic<uint64_t> checkpoint_bytes_{0};
+  std::atomic<uint64_t> journal_file_bytes_{0};
   bool created_ = false;                   // this open made the store,
   bool created_directory_ = false;         // and its directory
   bool abandoned_ = false;                 // the open failed
@@ -468,7 +473,9 @@ class Store::Impl final : private SegmentSource {
   // durability=batch: what earlier processes left is not known to be durable until a checkpoint.
   std::atomic<bool> checkpoint_owed_{false};
   std::atomic<uint64_t> bytes_since_checkpoint_{0};
-  std::atomic<uint64_t> checkpoint_sequence_{0};  // of the journal, where the last one stands
+  // Of the journal: where the last checkpoint stands, and the last one that succeeded.
+  std::atomic<uint64_t> checkpoint_sequence_{0};
+  std::atomic<uint64_t> committed_sequence_{0};
   std::atomic<uint64_t> bytes_since_policy_saved_{0};
   std::atomic<std::chrono::steady_clock::rep> disk_looked_up_{0};
   std::atomic<bool> walk_orphans_{false};      // taken by the verify source

@@ -39,6 +39,69 @@ TEST_CASE("while no checkpoint succeeds puts are rejected before memtables pile 
   REQUIRE(got.wrong == 0);
 }
 
+TEST_CASE("while checkpoints fail the journal ends, with a reason, and goes on when they succeed",
+          "[simulated]") {
+  constexpr uint64_t kJournalFile = 1 << 20;
+  SimulatedDisk disk(kSeed);
+  const auto store = OpenOn(disk, "memtable_bytes=4M");
+  TestPath path = MakePath(*store, "model", Tokens(0, 8000));
+  const auto put = [&](size_t page) {
+    return *store->impl()->PutEntries(*path.path->impl(), page, 1, kPage) == 1;
+  };
+  const auto journal_bytes = [&] {
+    uint64_t bytes = 0;
+    const auto view = disk.Attach();
+    for (const std::string& file : disk.Files())
+      if (file.ends_with(".journal")) bytes += *view->AllocatedBytes(file);
+    return bytes;
+  };
+  disk.SetFaults({.write_error = 1, .only_in = ".sst"});
+  size_t stored = 0;
+  while (stored < 8000 && put(stored)) ++stored;
+  CHECK(stored >= 8 * kJournalFile / 4096);
+  CHECK(stored < 9 * kJournalFile / 4096);
+  CHECK(journal_bytes() <= 9 * kJournalFile);
+  const std::string stats = store->StatsJson();
+  CHECK(StatOf(stats, "rejected_stalled") == 1);
+  CHECK_THAT(TextOf(stats, "last_rejection"),
+             Catch::Contains("the journal has grown to 8388608 bytes") && Catch::Contains(".sst"));
+  for (size_t i = 0; i < 20; ++i) CHECK_FALSE(put(stored));
+  CHECK(journal_bytes() <= 9 * kJournalFile);
+  disk.SetFaults({});
+  while (stored < 8000 && put(stored)) ++stored;
+  CHECK(stored == 8000);
+  CHECK(journal_bytes() <= 18 * kJournalFile);
+}
+
+TEST_CASE("another capacity has other journal files and checkpoint intervals", "[simulated]") {
+  SimulatedDisk disk(kSeed);
+  const auto store = OpenOn(disk, "memtable_bytes=4M");
+  TestPath path = MakePath(*store, "model", Tokens(0, 100000));
+  size_t next = 0;
+  // Journal bytes that a number of blocks add, once earlier files have gone.
+  const auto journal_after = [&](size_t blocks) {
+    for (size_t i = 0; i < blocks; ++i, ++next)
+      REQUIRE(*store->impl()->PutEntries(*path.path->impl(), next, 1, kPage) == 1);
+    for (int i = 0; i < 2; ++i) REQUIRE(store->impl()->Checkpoint(false).ok());
+    return StatOf(store->StatsJson(), "file_bytes");
+  };
+  const auto checkpoints_after_8_mib = [&] {
+    const uint64_t before = StatOf(store->StatsJson(), "checkpoints");
+    for (int i = 0; i < 8; ++i, next += 256) PutPages(*store, path, next, 256, kPage);
+    while (store->impl()->scheduler().RunOne()) {
+    }
+    return StatOf(store->StatsJson(), "checkpoints") - before;
+  };
+  CHECK(journal_after(300) == 1 << 20);
+  CHECK(checkpoints_after_8_mib() >= 1);
+  REQUIRE(store->SetCapacity(uint64_t{16} << 30).ok());
+  CHECK(journal_after(300) == 16 << 20);
+  CHECK(checkpoints_after_8_mib() == 0);
+  REQUIRE(store->SetCapacity(uint64_t{64} << 20).ok());
+  CHECK(journal_after(4400) == 1 << 20);
+  CHECK(checkpoints_after_8_mib() >= 1);
+}
+
 TEST_CASE("a flush of several tables never parts the entries of a page", "[simulated]") {
   constexpr uint32_t kPaths = 200;
   constexpr char kOptions[] = "capacity_bytes=8G;memtable_bytes=4M;table_bytes=64K";

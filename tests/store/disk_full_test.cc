@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "tests/store/simulated_store.h"
+#include "tests/store/watched_file_system.h"
 
 namespace lamina::testing {
 namespace {
@@ -182,6 +183,39 @@ TEST_CASE("a shrinking that failed in the background goes on by itself", "[simul
   CHECK(run().ok());
   CHECK(impl.budget().OverBytes() == 0);
   CHECK(impl.log().file_bytes() <= kCapacity / 4);
+}
+
+TEST_CASE("min_free_bytes holds for each directory, and the others take what one has no room for",
+          "[simulated]") {
+  SimulatedDisk disk(11);
+  Watcher watcher;
+  const auto opened =
+      OpenSimulatedStore(std::make_unique<WatchedFileSystem>(disk.Restart(), watcher),
+                         "min_free_bytes=64M;log_dirs=/a,/b");
+  REQUIRE(opened.ok());
+  Store& store = **opened;
+  const auto segments_in = [&](const std::string& directory) {
+    size_t count = 0;
+    for (const std::string& file : disk.Files())
+      count += file.starts_with(directory) && file.ends_with(".segment") ? 1 : 0;
+    return count;
+  };
+  TestPath path = MakePath(store, "model", Tokens(0, 4000));
+  watcher.SetFree("/a", 64 << 20);
+  watcher.SetFree("/b", 256 << 20);
+  REQUIRE(CountOk(PutPages(store, path, 0, 2000, kPage)) == 2000);
+  CHECK(segments_in("/a") == 0);
+  CHECK(segments_in("/b") >= 8);
+  // Half a segment's worth, and then less than is worth one.
+  watcher.SetFree("/a", (64 << 20) + (512 << 10));
+  watcher.SetFree("/b", 0);
+  REQUIRE(CountOk(PutPages(store, path, 2000, 100, kPage)) == 100);
+  CHECK(segments_in("/a") == 1);
+  watcher.SetFree("/a", (64 << 20) + (64 << 10));
+  CHECK(CountOk(PutPages(store, path, 0, 4000, kPage)) < 4000);
+  CHECK(segments_in("/a") == 1);
+  watcher.SetFree("/a", 256 << 20);
+  CHECK(PutAll(store, path, 4000) == 4000);
 }
 
 // A disk that becomes full after any number of further blocks: wherever that hits, the store is

@@ -33,6 +33,17 @@ class Watcher {
     watch_ = std::make_shared<Watch>(std::move(watch));
   }
   void Clear() { Set(nullptr); }
+  // What is free where files of this directory are, instead of what the file system says.
+  void SetFree(const std::string& directory, uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    free_[directory] = bytes;
+  }
+  SpaceInfo SpaceOf(const std::string& directory, SpaceInfo space) {
+    const std::lock_guard lock(mutex_);
+    const auto known = free_.find(directory);
+    if (known != free_.end()) space.free_bytes = known->second;
+    return space;
+  }
   void Call(WatchedOperation operation, const std::string& path,
             std::span<const iovec> buffers = {}) {
     std::shared_ptr<Watch> watch;
@@ -46,6 +57,7 @@ class Watcher {
  private:
   std::mutex mutex_;
   std::shared_ptr<Watch> watch_;
+  std::map<std::string, uint64_t> free_;
 };
 
 class WatchedFile final : public File {
@@ -138,7 +150,11 @@ class WatchedFileSystem final : public FileSystem {
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
     return fs_->Lock(path);
   }
-  Result<SpaceInfo> Space(const std::string& path) noexcept override { return fs_->Space(path); }
+  Result<SpaceInfo> Space(const std::string& path) noexcept override {
+    const auto space = fs_->Space(path);
+    if (!space.ok()) return space;
+    return watcher_.SpaceOf(path, *space);
+  }
   Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
     return fs_->AllocatedBytes(path);
   }
