@@ -238,11 +238,9 @@ std::vector<PageName> ChainedNames(const Secret& secret, std::string_view root,
 class HashRequest final : public EngineRequest {
  public:
   HashRequest(HashEngine* engine, std::span<const PageName> names)
-      : engine_(*engine),
-        own_names_(ChainedNames(engine->secret(), engine->config().root, names)),
-        names_(own_names_) {}
+      : engine_(*engine), given_names_(names) {}
 
-  Result<size_t> Probe() override { return engine_.Leading(names_); }
+  Result<size_t> Probe() override { return engine_.Leading(Names()); }
 
   Result<size_t> Get(size_t first_page, std::span<std::byte* const> fragments) override {
     return engine_.Read(NamesFrom(first_page, fragments), Pieces(fragments));
@@ -261,16 +259,23 @@ class HashRequest final : public EngineRequest {
 
  private:
   [[nodiscard]] std::span<const PageName> NamesFrom(size_t first_page,
-                                                    std::span<std::byte* const> fragments) const {
-    return names_.subspan(first_page, fragments.size() / engine_.config().fragments);
+                                                    std::span<std::byte* const> fragments) {
+    return Names().subspan(first_page, fragments.size() / engine_.config().fragments);
   }
   [[nodiscard]] std::vector<iovec> Pieces(std::span<std::byte* const> fragments) const {
     return PiecesOf(fragments, engine_.config().page_bytes / engine_.config().fragments);
   }
 
+  // The keys, made by the first call, as the store makes its path.
+  [[nodiscard]] std::span<const PageName> Names() {
+    if (names_.empty())
+      names_ = ChainedNames(engine_.secret(), engine_.config().root, given_names_);
+    return names_;
+  }
+
   HashEngine& engine_;
-  const std::vector<PageName> own_names_;
-  const std::span<const PageName> names_;
+  const std::span<const PageName> given_names_;
+  std::vector<PageName> names_;
 };
 
 std::unique_ptr<EngineRequest> HashEngine::Begin(std::span<const PageName> names) {

@@ -10,6 +10,7 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 30;
+constexpr uint64_t kLeastUnboundedBytes = uint64_t{256} << 20;
 
 }  // namespace
 
@@ -34,6 +35,11 @@ Result<uint32_t> SegmentSlotsFor(uint32_t slot_bytes, uint64_t capacity_bytes) n
         "smaller pages");
   }
   return static_cast<uint32_t>(slots);
+}
+
+uint32_t SlotsWithinDisk(uint32_t segment_slots, uint32_t slot_bytes, uint64_t room) noexcept {
+  const uint64_t slots = std::max(kLeastUnboundedBytes, room / 64) / slot_bytes;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(slots, kMinSegmentSlots, segment_slots));
 }
 
 uint32_t MinRunSlots(uint32_t slot_bytes) noexcept {

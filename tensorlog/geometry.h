@@ -26,6 +26,10 @@ uint32_t SlotBytesFor(uint64_t page_bytes) noexcept;
 // the device (0.17 of 4.3 ms of a put of 8 MiB on a virtual disk).
 Result<uint32_t> SegmentSlotsFor(uint32_t slot_bytes, uint64_t capacity_bytes) noexcept;
 
+// What remains of that where nothing but the disk bounds the store: a 64th of the room on it, as if
+// that were the capacity, but 256 MiB. So page sizes share a small disk.
+uint32_t SlotsWithinDisk(uint32_t segment_slots, uint32_t slot_bytes, uint64_t room) noexcept;
+
 // Slots in a row that the sweep asks for: ceil(256 KiB / slot), at least 1.
 uint32_t MinRunSlots(uint32_t slot_bytes) noexcept;
 

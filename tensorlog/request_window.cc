@@ -108,7 +108,7 @@ bool RequestWindow::IsFull() const noexcept {
 }
 
 void RequestWindow::WaitForRoom() noexcept {
-  while (IsFull()) Step();
+  while (IsFull() || put_off_.size() >= queue_.depth()) Step();
 }
 
 void RequestWindow::Drain() noexcept {
@@ -132,7 +132,8 @@ void RequestWindow::Take(IoRequest* io) noexcept {
   std::unique_ptr<PageRequest> done = std::move(*found);
   in_flight_.erase(found);
   bytes_in_flight_ -= done->bytes();
-  if (write_) {
+  // Nor what holds a buffer that other calls may be waiting for.
+  if (write_ || done->holds_bounce()) {
     Finish(std::move(done));
   } else {
     put_off_.push_back(std::move(done));

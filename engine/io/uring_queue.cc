@@ -95,11 +95,12 @@ IoRequest* UringQueue::Wait() noexcept {
   return PopReady();
 }
 
+// What was submitted starts, also where completions are ready: the caller has work to do meanwhile.
 IoRequest* UringQueue::Poll() noexcept {
-  if (ready_.empty() && pending_ > 0) {
+  if (pending_ > 0) {
     Stage();
     Enter(/*block=*/false);
-    Reap();
+    if (ready_.empty()) Reap();
   }
   return PopReady();
 }

@@ -95,7 +95,9 @@ Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_byt
                                              uint32_t* slot_count) noexcept {
   LookUpDisk(true);
   const LogDir& dir = *log_->log_dirs()[log_dir];
-  const uint64_t fit = DiskRoom(dir) / slot_bytes;
+  const uint64_t room = DiskRoom(dir);
+  const uint64_t fit = room / slot_bytes;
+  if (budget_.capacity() == 0) *slot_count = SlotsWithinDisk(*slot_count, slot_bytes, room);
   // As for the budget: a rest is worth a segment while it has an eighth of a whole one's slots.
   const bool has_room = fit >= std::max(kMinSegmentSlots, *slot_count / 8);
   *slot_count = static_cast<uint32_t>(std::min<uint64_t>(*slot_count, fit));

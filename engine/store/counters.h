@@ -31,7 +31,7 @@ struct StoreCounters {
   // What was met on the way.
   Counter checksum_failures{0};  // reads whose bytes were not the page's
   Counter reread_successes{0};   // of these, second reads that were right
-  Counter unproven_verified{0};  // pages of the journal's tail whose payload was found right
+  Counter unproven_torn{0};      // pages of the journal's tail whose payload was never whole
   Counter index_damage{0};       // blocks or tables of the index that did not verify
   Counter index_given_up{0};     // of these, such as could not be read
   Counter guard_mismatches{0};   // two paths with one fingerprint

@@ -241,7 +241,6 @@ uint64_t Evictor::memory_bytes() noexcept {
 
 std::string Evictor::Explain() noexcept {
   const std::lock_guard lock(mutex_);
-  policy_->Settle();
   return policy_->Explain();
 }
 

@@ -213,6 +213,8 @@ class GetOperation {
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {
+    if (store_.log_->Unproven(read.slot, read.tag()))
+      StoreCounters::Add(store_.counters_.unproven_torn, 1);
     freed_ |= store_.log_->Free(read.slot, read.tag());
     store_.dirty_.store(true, std::memory_order_release);
     path_.locations[first_ + i].found = false;

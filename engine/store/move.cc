@@ -224,8 +224,11 @@ Status PageMover::ReadBatch() noexcept {
     pages = std::move(wrong);
   }
   for (const size_t i : pages) {
+    const bool torn = store_.log_->Unproven(batch_[i].entry.slot, batch_[i].tag());
     if (!store_.log_->Free(batch_[i].entry.slot, batch_[i].tag())) continue;
-    ++report_->pages_bad;
+    // A put that a crash cut off is no damage.
+    StoreCounters::Add(store_.counters_.unproven_torn, torn ? 1 : 0);
+    report_->pages_bad += torn ? 0 : 1;
     store_.dirty_.store(true, std::memory_order_release);
   }
   DropPages(drop);

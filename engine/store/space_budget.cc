@@ -73,6 +73,7 @@ uint64_t SpaceBudget::LeftFor(uint32_t slot_bytes) const noexcept {
 uint32_t SpaceBudget::SlotsWithin(uint64_t left, uint64_t memory_left, uint32_t slot_bytes,
                                   uint32_t whole) const noexcept {
   const uint64_t each = slot_bytes + (capacity_ == 0 ? 0 : kSlotReserveBytes);
+  if (capacity_ == 0) whole = SlotsWithinDisk(whole, slot_bytes, left);
   uint64_t slots = std::min<uint64_t>(whole, left / each);
   if (SegmentMemory(slots) > memory_left) {
     const uint64_t fixed = SegmentMemory(0);

@@ -34,6 +34,7 @@ constexpr NamedCounter kPageCounters[] = {
     {"overtaken_reads", &StoreCounters::misses_gone},
     {"checksum_failures", &StoreCounters::checksum_failures},
     {"reread_successes", &StoreCounters::reread_successes},
+    {"unproven_torn", &StoreCounters::unproven_torn},
     {"put", &StoreCounters::pages_put},
     {"bytes_put", &StoreCounters::bytes_put},
     {"already_present", &StoreCounters::pages_already_present},

@@ -70,7 +70,7 @@ Heat Prhd::UnknownHeat() const noexcept { return {static_cast<uint32_t>(clock_),
 
 void Prhd::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) noexcept {
   if (pages.empty()) return;
-  Settle();
+  EndRequest();
   SplitIntoUnits(shape, pages);
   for (Unit& unit : units_) LookUp(&unit, pages[unit.end - 1]);
   PathView path = shape.flat ? PathView() : ViewPath(pages);
@@ -86,13 +86,19 @@ void Prhd::OnRequest(const RequestShape& shape, std::span<RequestPage> pages) no
       pages[i].heat = heat;
     }
   }
-  unsettled_ = count;
+  unsettled_ = unended_ = count;
 }
 
+// Learns, which no worth depends on before the model is renewed: when this happens does not matter.
 void Prhd::Settle() noexcept {
-  if (unsettled_ == 0) return;
-  AgeRecords();
-  model_.EndRequest(std::exchange(unsettled_, 0), clock_);
+  if (std::exchange(unsettled_, 0) > 0) AgeRecords();
+}
+
+// Renews the model, if it is time: between two requests, whenever they were settled, so that stores
+// that see the same requests agree.
+void Prhd::EndRequest() noexcept {
+  Settle();
+  if (unended_ > 0) model_.EndRequest(std::exchange(unended_, 0), clock_);
 }
 
 // Records whose bucket is over are moved to the next one, having taught that nothing came. Those of
@@ -247,7 +253,7 @@ void Prhd::Watch(RecordId id, int sign) noexcept {
 
 // A table of another size, with the newest records that fit.
 void Prhd::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept {
-  Settle();
+  EndRequest();
   RecordTable table(RecordLimit(capacity_pages, record_bytes));
   if (table.limit() == records_.limit()) return;
   while (records_.size() > table.limit()) {
@@ -266,7 +272,7 @@ void Prhd::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept 
 }
 
 void Prhd::Save(std::string* out) noexcept {
-  Settle();
+  EndRequest();
   StateHeader header;
   header.kind = static_cast<uint32_t>(PolicyKind::kPrhd);
   header.clock = clock_;
@@ -299,7 +305,7 @@ Status Prhd::Load(std::string_view bytes) noexcept {
     model.Watch(saved.heat_bits, state.header.clock - age, bucket, 1);
   }
   clock_ = state.header.clock;
-  unsettled_ = 0;
+  unsettled_ = unended_ = 0;
   random_ = SplitMix(state.header.random);
   records_ = std::move(records);
   model_ = std::move(model);

@@ -63,6 +63,7 @@ class Prhd final : public SampledPolicy {
     return static_cast<uint32_t>(clock_) - tick;
   }
 
+  void EndRequest() noexcept;
   void AgeRecords() noexcept;
   void SplitIntoUnits(const RequestShape& shape, std::span<const RequestPage> pages) noexcept;
   void LookUp(Unit* unit, const RequestPage& last_page) const noexcept;
@@ -76,6 +77,7 @@ class Prhd final : public SampledPolicy {
 
   uint64_t clock_ = 0;      // units requested
   uint64_t unsettled_ = 0;  // units of the last request, unless it is settled
+  uint64_t unended_ = 0;    // units of the last request, unless the model knows that it has ended
   HazardModel model_;
   RecordTable records_;
   std::vector<Unit> units_;  // of the request at hand

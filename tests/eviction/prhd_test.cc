@@ -140,11 +140,27 @@ TEST_CASE("records of pages not seen for a very long time are forgotten") {
   CHECK(!Ask(&policy, {1, 2})[0].seen);
 }
 
+TEST_CASE("when PRHD settles a request makes no difference") {
+  Prhd settled(OptionsFor(1000));
+  Prhd late(OptionsFor(1000));
+  RequestMaker maker(7);
+  SplitMix random(8);
+  for (int i = 0; i < 1000; ++i) {
+    const auto request = maker.Next();
+    const auto first = Ask(&settled, request);
+    const auto second = Ask(&late, request);
+    if (random.Next() % 2 == 0) settled.Settle();
+    for (size_t k = 0; k < first.size(); ++k) {
+      REQUIRE(first[k].heat.bits == second[k].heat.bits);
+      REQUIRE(settled.Worth(first[k].heat) == late.Worth(second[k].heat));
+    }
+  }
+}
+
 TEST_CASE("PRHD explains itself in numbers") {
   Prhd policy(OptionsFor(1000));
   RequestMaker maker(1);
-  for (int i = 0; i < 200; ++i) Ask(&policy, maker.Next());
-  policy.Settle();
+  for (int i = 0; i < 201; ++i) Ask(&policy, maker.Next());  // the last has not ended
   const std::string text = policy.Explain();
   for (const char* name : {"\"policy\": \"prhd\"", "\"records\": ", "\"weights_turn\": [",
                            "\"hazard_per_unit\": [", "\"requests\": 200"})

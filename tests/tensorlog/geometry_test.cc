@@ -43,6 +43,11 @@ TEST_CASE("a segment is a 64th of the capacity, 1 GiB at most, 8 slots at least"
   CHECK(*SegmentSlotsFor(1 << 20, 64 * kMiB) == 8);
   CHECK(*SegmentSlotsFor(65536, 0) == kGiB / 65536);
   CHECK(*SegmentSlotsFor(static_cast<uint32_t>(kGiB), 0) == 8);
+  const auto whole = static_cast<uint32_t>(kGiB / 65536);
+  CHECK(SlotsWithinDisk(whole, 65536, UINT64_MAX) == whole);
+  CHECK(SlotsWithinDisk(whole, 65536, 32 * kGiB) == whole / 2);
+  CHECK(SlotsWithinDisk(whole, 65536, kMiB) == whole / 4);
+  CHECK(SlotsWithinDisk(8, static_cast<uint32_t>(kGiB), 0) == 8);
 }
 
 TEST_CASE("a page too large for the capacity is refused with that reason") {
