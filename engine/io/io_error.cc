@@ -96,6 +96,12 @@ Status ErrnoStatus(int error, std::string_view operation, std::string_view path)
   return {MeaningOf(error).code, std::move(message)};
 }
 
+Status SyncStatus(int error, std::string_view operation, std::string_view path) noexcept {
+  Status status = ErrnoStatus(error, operation, path);
+  if (status.code() != StatusCode::kNoSpace) return status;
+  return Status::IoError(std::string(status.message()));
+}
+
 Status TransferStatus(int error, std::string_view operation, std::string_view path, uint64_t offset,
                       uint64_t bytes) noexcept {
   std::string message = "cannot ";

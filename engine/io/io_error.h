@@ -29,7 +29,10 @@ std::string ErrnoText(int error) noexcept;
 
 // "cannot rename /a/b: No space left on device (ENOSPC): free space or ...", with the table's code.
 Status ErrnoStatus(int error, std::string_view operation, std::string_view path) noexcept;
-// The same for a transfer: "cannot read 4096 bytes at offset 8192 of /a/b: ...".
+// The same for a sync, but never kNoSpace: writes that had space until they were synced (delayed
+// allocation, a quota) are as lost as any, and it is not known which.
+Status SyncStatus(int error, std::string_view operation, std::string_view path) noexcept;
+// As ErrnoStatus for a transfer: "cannot read 4096 bytes at offset 8192 of /a/b: ...".
 Status TransferStatus(int error, std::string_view operation, std::string_view path, uint64_t offset,
                       uint64_t bytes) noexcept;
 // kCorruption: the file ended before the range did.

@@ -159,7 +159,7 @@ Status PosixFile::Write(uint64_t offset, std::span<const std::byte> data) noexce
 
 Status PosixFile::Sync() noexcept {
   // Not retried, whatever the errno: after a failure the kernel may count lost pages as clean.
-  if (::fdatasync(fd_) != 0) return ErrnoStatus(errno, "sync", path_);
+  if (::fdatasync(fd_) != 0) return SyncStatus(errno, "sync", path_);
   return Status::Ok();
 }
 

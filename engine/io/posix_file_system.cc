@@ -163,8 +163,8 @@ Status PosixFileSystem::MakeDirectory(const std::string& path) noexcept {
   if (!S_ISDIR(info.st_mode)) return ErrnoStatus(ENOTDIR, "use as a directory", path);
   // Whoever made it may have died before the sync. A parent that is not ours to open is no reason
   // to refuse a directory that was there before.
-  [[maybe_unused]] const Status ignored = SyncDirectory(ParentOf(path));
-  return Status::Ok();
+  if (::access(ParentOf(path).c_str(), R_OK) != 0) return Status::Ok();
+  return SyncDirectory(ParentOf(path));
 }
 
 Status PosixFileSystem::Rename(const std::string& from, const std::string& to) noexcept {
@@ -184,7 +184,7 @@ Status PosixFileSystem::SyncDirectory(const std::string& path) noexcept {
   ::close(fd);
   // File systems that have nothing to sync in a directory say EINVAL.
   if (error == 0 || error == EINVAL) return Status::Ok();
-  return ErrnoStatus(error, "sync the directory", path);
+  return SyncStatus(error, "sync the directory", path);
 }
 
 Result<std::unique_ptr<FileLock>> PosixFileSystem::Lock(const std::string& path) noexcept {

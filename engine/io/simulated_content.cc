@@ -145,8 +145,8 @@ void SimulatedChange::ApplyTo(SimulatedContent* content) const noexcept {
   }
 }
 
-void SimulatedChange::ApplyTornTo(SimulatedContent* content,
-                                  SimulatedRandom* random) const noexcept {
+void SimulatedChange::ApplyTornTo(SimulatedContent* content, SimulatedRandom* random,
+                                  double garbage) const noexcept {
   const bool all_or_nothing = random->Coin();
   if (kind != Kind::kWrite || all_or_nothing) {
     if (random->Coin()) ApplyTo(content);
@@ -154,7 +154,7 @@ void SimulatedChange::ApplyTornTo(SimulatedContent* content,
   }
   const uint64_t end = offset + data.size();
   if (end > content->size() && random->Coin()) content->Resize(end);
-  for (SimulatedChange& piece : Pieces(random)) {
+  for (SimulatedChange& piece : Pieces(random, garbage)) {
     if (piece.offset >= content->size()) break;
     const uint64_t visible = std::min<uint64_t>(piece.data.size(), content->size() - piece.offset);
     piece.data.resize(static_cast<size_t>(visible));
@@ -162,16 +162,21 @@ void SimulatedChange::ApplyTornTo(SimulatedContent* content,
   }
 }
 
-std::vector<SimulatedChange> SimulatedChange::Pieces(SimulatedRandom* random) const noexcept {
+std::vector<SimulatedChange> SimulatedChange::Pieces(SimulatedRandom* random,
+                                                     double garbage) const noexcept {
   std::vector<SimulatedChange> pieces;
   const uint64_t end = offset + data.size();
   for (uint64_t at = offset; at < end;) {
     const uint64_t next = std::min(end, (at / kSectorBytes + 1) * kSectorBytes);
-    if (random->Coin()) {
+    const bool lands = random->Coin();
+    const bool spoilt = !lands && next - at == kSectorBytes && random->Chance(garbage);
+    if (lands || spoilt) {
       SimulatedChange piece;
       piece.offset = at;
       piece.data.assign(data.begin() + static_cast<ptrdiff_t>(at - offset),
                         data.begin() + static_cast<ptrdiff_t>(next - offset));
+      for (size_t i = 0; spoilt && i < piece.data.size(); ++i)
+        piece.data[i] = static_cast<std::byte>(random->Below(256));
       pieces.push_back(std::move(piece));
     }
     at = next;

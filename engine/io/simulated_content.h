@@ -83,9 +83,12 @@ struct SimulatedChange {
 
   void ApplyTo(SimulatedContent* content) const noexcept;
   // Applies all, nothing, or for a write any of its sectors, and of a change of size either.
-  void ApplyTornTo(SimulatedContent* content, SimulatedRandom* random) const noexcept;
-  // The parts of a write that land when it is cut off: any of its sectors.
-  [[nodiscard]] std::vector<SimulatedChange> Pieces(SimulatedRandom* random) const noexcept;
+  void ApplyTornTo(SimulatedContent* content, SimulatedRandom* random,
+                   double garbage = 0) const noexcept;
+  // The parts of a write that land when it is cut off: any of its sectors. Of those that do not,
+  // whole ones may become `garbage`, with this probability.
+  [[nodiscard]] std::vector<SimulatedChange> Pieces(SimulatedRandom* random,
+                                                    double garbage = 0) const noexcept;
 };
 
 }  // namespace lamina

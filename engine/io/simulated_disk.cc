@@ -80,7 +80,7 @@ int SimulatedDisk::Impl::Operate(const SimulatedProcess& process, const std::str
   }
   const double probability = kind == Kind::kWrite  ? faults.write_error
                              : kind == Kind::kSync ? faults.sync_error
-                                                   : 0;
+                                                   : faults.change_error;
   if (Fault(path, probability)) {
     failed();
     return EIO;
@@ -133,7 +133,8 @@ void SimulatedDisk::Impl::FillRead(const SimulatedOpenFile& file, uint64_t offse
   if (Fault(file.path, faults.stale_read)) {
     content.ReadOverwritten(offset, out);
   } else if (Fault(file.path, faults.misdirected_read)) {
-    content.Read(WrongOffset(file, out.size()), out);
+    const WrongPlace wrong = Misdirect(file, out.size());
+    wrong.inode->current.Read(wrong.offset, out);
   } else {
     content.Read(offset, out);
   }
@@ -166,9 +167,16 @@ int SimulatedDisk::Impl::ApplyWrite(const SimulatedOpenFile& file,
   const uint64_t bytes = change.data.size();
   if (change.offset > SimulatedContent::kMaxBytes - bytes) return EFBIG;
   SimulatedInode& inode = *file.inode;
-  if (inode.current.NewBytes(change.offset, bytes) > free_bytes()) return ENOSPC;
+  if (const int error = Reserve(file, change.offset, bytes); error != 0) return error;
   if (Fault(file.path, faults.lost_write)) return 0;
-  if (Fault(file.path, faults.misdirected_write)) change.offset = WrongOffset(file, bytes);
+  if (Fault(file.path, faults.misdirected_write)) {
+    const WrongPlace wrong = Misdirect(file, bytes);
+    change.offset = wrong.offset;
+    if (wrong.inode != file.inode) {
+      wrong.inode->Change(std::move(change));
+      return 0;
+    }
+  }
   const uint64_t first_whole = (change.offset + kSectorBytes - 1) / kSectorBytes;
   const uint64_t end_whole = (change.offset + bytes) / kSectorBytes;
   if (first_whole < end_whole)
@@ -184,10 +192,30 @@ uint64_t SimulatedDisk::Impl::Shorten(const SimulatedOpenFile& file, uint64_t by
   return unit * (1 + random.Below((bytes - 1) / unit));
 }
 
-uint64_t SimulatedDisk::Impl::WrongOffset(const SimulatedOpenFile& file, uint64_t bytes) noexcept {
-  const uint64_t size = file.inode->current.size();
+int SimulatedDisk::Impl::Reserve(const SimulatedOpenFile& file, uint64_t offset,
+                                 uint64_t bytes) noexcept {
+  const uint64_t wanted = file.inode->current.NewBytes(offset, bytes);
+  if (wanted == 0) return 0;
+  if (Fault(file.path, faults.no_space)) return ENOSPC;
+  return capacity_bytes != UINT64_MAX && wanted > free_bytes() ? ENOSPC : 0;
+}
+
+SimulatedDisk::Impl::WrongPlace SimulatedDisk::Impl::Misdirect(const SimulatedOpenFile& file,
+                                                               uint64_t bytes) noexcept {
+  WrongPlace place = {.inode = file.inode, .offset = 0};
+  if (random.Below(4) == 0) {
+    std::vector<SimulatedInodePtr> others;
+    for (const std::string& path : names.Files()) {
+      const SimulatedInodePtr inode = names.Find(path);
+      if (inode->current.size() >= bytes && path.find(faults.only_in) != std::string::npos)
+        others.push_back(inode);
+    }
+    if (!others.empty()) place.inode = others[random.Below(others.size())];
+  }
+  const uint64_t size = place.inode->current.size();
   const uint64_t places = size > bytes ? (size - bytes) / kSectorBytes + 1 : 1;
-  return random.Below(places) * kSectorBytes;
+  place.offset = random.Below(places) * kSectorBytes;
+  return place;
 }
 
 // ---- Crashes
@@ -223,7 +251,7 @@ void SimulatedDisk::Impl::Crash(SimulatedCrash kind) noexcept {
   in_flight_.clear();
   if (kind == SimulatedCrash::kPower) {
     late_writes_.clear();
-    names.CutPower(&random);
+    names.CutPower(&random, faults.garbage);
   }
 }
 

@@ -60,6 +60,8 @@ class SimulatedDisk::Impl {
   // A file that has all of the range.
   Result<SimulatedInodePtr> FindRange(const std::string& path, uint64_t offset,
                                       uint64_t bytes) const noexcept;
+  // 0 when there are blocks for the range of the file, or ENOSPC.
+  int Reserve(const SimulatedOpenFile& file, uint64_t offset, uint64_t bytes) noexcept;
   // Draws whether a fault happens to a file.
   bool Fault(const std::string& path, double probability) noexcept;
 
@@ -106,8 +108,12 @@ class SimulatedDisk::Impl {
   void LandSomeLateWrites() noexcept;
   void FillRead(const SimulatedOpenFile& file, uint64_t offset, std::span<std::byte> out) noexcept;
   uint64_t Shorten(const SimulatedOpenFile& file, uint64_t bytes) noexcept;
-  // Where a misdirected transfer of `bytes` goes within a file of `size`.
-  uint64_t WrongOffset(const SimulatedOpenFile& file, uint64_t bytes) noexcept;
+  struct WrongPlace {
+    SimulatedInodePtr inode;
+    uint64_t offset;
+  };
+  // Where a misdirected transfer of `bytes` goes.
+  WrongPlace Misdirect(const SimulatedOpenFile& file, uint64_t bytes) noexcept;
 
   uint64_t next_process_id_ = 1;
   std::vector<InFlight> in_flight_;

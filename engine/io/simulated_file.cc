@@ -64,7 +64,7 @@ Status SimulatedFile::Sync() noexcept {
         return 0;
       },
       [&] { file_.inode->FailSync(&disk_->random); });
-  return error == 0 ? Status::Ok() : ErrnoStatus(error, "sync", file_.path);
+  return error == 0 ? Status::Ok() : SyncStatus(error, "sync", file_.path);
 }
 
 Status SimulatedFile::Allocate(uint64_t bytes) noexcept {
@@ -88,9 +88,9 @@ Status SimulatedFile::Change(const SimulatedChange& change, const char* operatio
     if (change.bytes > SimulatedContent::kMaxBytes ||
         change.offset > SimulatedContent::kMaxBytes - change.bytes)
       return EFBIG;
-    if (change.kind == ChangeKind::kAllocate &&
-        file_.inode->current.NewBytes(0, change.bytes) > disk_->free_bytes())
-      return ENOSPC;
+    if (change.kind == ChangeKind::kAllocate) {
+      if (const int full = disk_->Reserve(file_, 0, change.bytes); full != 0) return full;
+    }
     file_.inode->Change(change);
     return 0;
   });

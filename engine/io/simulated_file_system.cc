@@ -85,7 +85,7 @@ class SimulatedFileSystem final : public FileSystem {
     }
     if (error != 0) return ErrnoStatus(error, "create the directory", path);
     error = Sync(path, place.directory);
-    return error == 0 ? Status::Ok() : ErrnoStatus(error, "sync the parent of", path);
+    return error == 0 ? Status::Ok() : SyncStatus(error, "sync the parent of", path);
   }
 
   Status Rename(const std::string& from, const std::string& to) noexcept override {
@@ -123,7 +123,7 @@ class SimulatedFileSystem final : public FileSystem {
     SimulatedInodePtr inode;
     int error = FindDirectory(path, &inode);
     if (error == 0) error = Sync(path, inode);
-    return error == 0 ? Status::Ok() : ErrnoStatus(error, "sync the directory", path);
+    return error == 0 ? Status::Ok() : SyncStatus(error, "sync the directory", path);
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
@@ -184,6 +184,7 @@ class SimulatedFileSystem final : public FileSystem {
     if (!process_->alive) return EIO;
     SimulatedNamespace::Place place;
     if (const int error = disk_->names.Resolve(path, &place); error != 0) return error;
+    if (disk_->Fault(path, disk_->faults.open_error)) return EMFILE;
     *inode = disk_->names.Find(path);
     if (*inode == nullptr) {
       if (!how.create) return ENOENT;

@@ -7,10 +7,11 @@
 // thread, everything that happens is the same each time.
 //
 // What a power cut may do: each 512-byte sector of each write since the file's last sync is lost or
-// kept, independent of all others; a size change is lost or kept, independent of the data; each
-// change of a directory since it was synced is lost or kept (a rename whole). What the death of a
-// process may do: nothing to completed operations; writes in flight land in part, whole or not at
-// all, at once or late, while the next process already runs (but not after it has the lock).
+// kept (or garbage, if asked for), independent of all others; a size change is lost or kept,
+// independent of the data; each change of a directory since it was synced is lost or kept (a rename
+// whole). What the death of a process may do: nothing to completed operations; writes in flight
+// land in part, whole or not at all, at once or late, while the next process already runs (but not
+// after it has the lock).
 //
 // Loops over crashes like this:
 //
@@ -49,16 +50,22 @@ struct SimulatedFaults {
   double read_error = 0;         // EIO; the buffer's content is undefined
   double write_error = 0;        // EIO; sectors of the range hold the old or the new bytes
   double sync_error = 0;         // EIO; unsynced writes count as clean but may never reach the disk
+  double change_error = 0;       // EIO of what changes names or sizes, which then does not happen
+  double open_error = 0;         // EMFILE
+  double no_space = 0;           // ENOSPC of what needs more blocks than the file has
   double again = 0;              // EAGAIN from one attempt; queues retry it
   double short_transfer = 0;     // an attempt moves fewer bytes than asked; queues resume it
   double flip_on_read = 0;       // one bit of what is read is wrong, once
   double misdirected_read = 0;   // the bytes of another place, often of the same file
   double stale_read = 0;         // the bytes that were there before the last overwrite
   double lost_write = 0;         // reported as done, never happened
-  double misdirected_write = 0;  // reported as done, landed elsewhere in the same file
-  double delay = 0;              // a completion that Poll does not see yet
-  bool reorder = false;          // completions in random order
-  std::string only_in = {};      // applies to paths that contain this; empty: to all
+  double misdirected_write = 0;  // reported as done, landed elsewhere, often in the same file
+  double garbage = 0;        // a sector that a power cut tears off a write holds neither old nor
+                             // new bytes; sectors that the write covers in part do not
+  double delay = 0;          // a completion that Poll does not see yet
+  bool reorder = false;      // completions in random order
+  std::string only_in = {};  // applies to paths that contain this (what a misdirected transfer
+                             // hits, too); empty: to all
 };
 
 struct SimulatedCounts {

@@ -31,16 +31,16 @@ void CollectFiles(const SimulatedInode& directory, const std::string& prefix,
 }
 
 // Everything below a directory becomes what is durable.
-void SettleTree(SimulatedInode* directory, SimulatedRandom* random) noexcept {
+void SettleTree(SimulatedInode* directory, SimulatedRandom* random, double garbage) noexcept {
   directory->entries = directory->durable_entries;
   for (const auto& [name, inode] : directory->entries) {
     inode->links = 1;
     if (inode->directory) {
-      SettleTree(inode.get(), random);
+      SettleTree(inode.get(), random, garbage);
       continue;
     }
     for (const SimulatedChange& change : inode->unsynced)
-      change.ApplyTornTo(&inode->durable, random);
+      change.ApplyTornTo(&inode->durable, random, garbage);
     inode->unsynced.clear();
     inode->current = inode->durable;
   }
@@ -172,7 +172,7 @@ void SimulatedNamespace::SyncDirectory(const SimulatedInodePtr& directory) noexc
   unsynced_ = std::move(others);
 }
 
-void SimulatedNamespace::CutPower(SimulatedRandom* random) noexcept {
+void SimulatedNamespace::CutPower(SimulatedRandom* random, double garbage) noexcept {
   // Changes of different names are independent. What happened to a name after a change of it that
   // was lost is lost as well: no file system reorders those.
   std::set<Place> lost;
@@ -189,7 +189,7 @@ void SimulatedNamespace::CutPower(SimulatedRandom* random) noexcept {
   unsynced_.clear();
   for (const auto& weak : inodes_)
     if (const SimulatedInodePtr inode = weak.lock()) inode->links = 0;
-  SettleTree(root_.get(), random);
+  SettleTree(root_.get(), random, garbage);
 }
 
 std::vector<std::string> SimulatedNamespace::Files() const noexcept {

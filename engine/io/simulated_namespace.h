@@ -66,7 +66,7 @@ class SimulatedNamespace {
   void Move(const Place& from, const Place& to) noexcept;
   void SyncDirectory(const SimulatedInodePtr& directory) noexcept;
   // Makes what is durable, and of the rest what `random` says, all that there is.
-  void CutPower(SimulatedRandom* random) noexcept;
+  void CutPower(SimulatedRandom* random, double garbage = 0) noexcept;
 
   // The processes that had files open are gone.
   void ForgetOpens() noexcept;

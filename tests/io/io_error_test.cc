@@ -25,6 +25,13 @@ TEST_CASE("a device or a quota that is full is its own kind of error") {
   CHECK(ErrnoStatus(EACCES, "create", "/f").code() == StatusCode::kIoError);
 }
 
+TEST_CASE("a sync that lacks space has lost what it was to sync, as any that fails") {
+  const Status status = SyncStatus(ENOSPC, "sync", "/f");
+  CHECK(status.code() == StatusCode::kIoError);
+  CHECK_THAT(std::string(status.message()), Contains("cannot sync /f") && Contains("ENOSPC"));
+  CHECK(SyncStatus(EDQUOT, "sync", "/f").code() == StatusCode::kIoError);
+}
+
 TEST_CASE("a read-only file system is named as such") {
   const std::string message(ErrnoStatus(EROFS, "create", "/f").message());
   CHECK_THAT(message, Contains("(EROFS)") && Contains("read-only"));

@@ -60,6 +60,25 @@ TEST_CASE("a power cut loses, keeps or tears what was not synced, by sectors") {
   for (const char* const outcome : {"aa", "ab", "ba", "bb"}) CHECK(outcomes.at(outcome) > 5);
 }
 
+TEST_CASE("a sector that a power cut tears off may be garbage, if the write covered all of it") {
+  const auto outcomes = OutcomesOf([](uint64_t seed) {
+    SimulatedDisk disk(seed);
+    const auto fs = disk.Restart();
+    const auto file = MakeDurable(fs.get(), "/f", Filled(1536, 'a'));
+    REQUIRE(file->Write(0, Filled(1100, 'b')).ok());
+    disk.SetFaults({.garbage = 1});
+    disk.Crash(SimulatedCrash::kPower);
+    const std::string content = ContentOf(disk.Restart().get(), "/f");
+    CHECK(content.substr(1100) == std::string(436, 'a'));
+    const std::string part = content.substr(1024, 76);
+    CHECK((part == std::string(76, 'a') || part == std::string(76, 'b')));
+    return SectorsOf(content.substr(0, 1024));
+  });
+  // All or nothing in half of the cases; then no sector is torn off.
+  CHECK(outcomes.size() == 5);
+  for (const char* const outcome : {"aa", "b!", "!b", "!!", "bb"}) CHECK(outcomes.at(outcome) > 2);
+}
+
 TEST_CASE("of several unsynced writes a power cut may keep any, older ones too") {
   const auto outcomes = OutcomesOf([](uint64_t seed) {
     SimulatedDisk disk(seed);

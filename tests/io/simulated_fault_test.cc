@@ -170,6 +170,64 @@ TEST_CASE("a misdirected write is reported as done and lands elsewhere in the fi
   CHECK(found != now.begin());
 }
 
+TEST_CASE("a misdirected transfer may hit another file, but none that faults are kept from") {
+  Fixture fixture(4096);
+  const auto near = OpenSimulated(fixture.fs.get(), "/data/g");
+  const auto far = OpenSimulated(fixture.fs.get(), "/far");
+  const auto other = RandomBytes(4096, 7);
+  REQUIRE(near->Write(0, other).ok());
+  REQUIRE(far->Write(0, RandomBytes(4096, 8)).ok());
+  std::vector<std::byte> out(4096);
+  fixture.disk.SetFaults({.misdirected_read = 1, .only_in = "/data"});
+  size_t elsewhere = 0;
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(fixture.file->Read(0, out).ok());
+    if (out == other) ++elsewhere;
+    CHECK((out == other || out == fixture.content));
+  }
+  CHECK(elsewhere > 0);
+  fixture.disk.SetFaults({.misdirected_write = 1, .only_in = "/data"});
+  const auto update = RandomBytes(4096, 9);
+  for (int i = 0; i < 100; ++i) REQUIRE(fixture.file->Write(0, update).ok());
+  fixture.disk.SetFaults({});
+  REQUIRE(near->Read(0, out).ok());
+  CHECK(out == update);
+  REQUIRE(far->Read(0, out).ok());
+  CHECK(out == RandomBytes(4096, 8));
+}
+
+TEST_CASE("a change of names or sizes that fails has not happened") {
+  Fixture fixture;
+  fixture.disk.SetFaults({.change_error = 1});
+  const auto fails = [](const Status& status) { CHECK_THAT(status.ToString(), Contains("EIO")); };
+  fails(fixture.file->Truncate(0));
+  fails(fixture.file->Allocate(65536));
+  fails(fixture.file->PunchHole(0, 4096));
+  fails(fixture.fs->Rename("/data/f", "/data/g"));
+  fails(fixture.fs->Remove("/data/f"));
+  fails(fixture.fs->MakeDirectory("/other"));
+  fails(fixture.fs->Open("/data/new", kSimulatedWrite).status());
+  fixture.disk.SetFaults({});
+  CHECK(fixture.ReadAll() == fixture.content);
+  CHECK(fixture.disk.Files() == std::vector<std::string>{"/data/f"});
+}
+
+TEST_CASE("a file that cannot be opened now is opened later") {
+  Fixture fixture;
+  fixture.disk.SetFaults({.open_error = 1});
+  CHECK_THAT(fixture.fs->Open("/data/f", {}).status().ToString(), Contains("EMFILE"));
+  fixture.disk.SetFaults({});
+  CHECK(fixture.fs->Open("/data/f", {}).ok());
+}
+
+TEST_CASE("without space what has its blocks can be written, and nothing else") {
+  Fixture fixture;
+  fixture.disk.SetFaults({.no_space = 1});
+  CHECK(fixture.file->Write(0, fixture.content).ok());
+  CHECK(fixture.file->Write(8192, fixture.content).code() == StatusCode::kNoSpace);
+  CHECK(fixture.file->Allocate(65536).code() == StatusCode::kNoSpace);
+}
+
 TEST_CASE("completions come delayed and reordered, and all of them come") {
   Fixture fixture;
   fixture.disk.SetFaults({.delay = 0.5, .reorder = true});
