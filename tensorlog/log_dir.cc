@@ -111,6 +111,8 @@ Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
   }
   // A mount point whose disk is not mounted looks like this.
   if (if_missing == IfMissing::kMiss) return opened(false);
+  // Whoever made it may have failed, or died, before its name was durable.
+  LAMINA_RETURN_IF_ERROR(fs.MakeDirectory(path));
   LAMINA_RETURN_IF_ERROR(WriteMarker(fs, path, store_id, index));
   return opened(true);
 }

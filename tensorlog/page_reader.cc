@@ -133,6 +133,8 @@ void PageReader::FinishIfDone(size_t i) noexcept {
   {
     const SegmentTable::ReadSection section(table_);  // keeps the segment when the pin is gone
     if (outcome == ReadOutcome::kOk) progress.segment->MarkProven(page.slot.slot, page.tag());
+    // Where the device cannot read it now, the next put does not take it for present.
+    if (outcome == ReadOutcome::kIoError) progress.segment->Doubt(page.slot.slot, page.tag());
     progress.segment->Unpin(page.slot.slot);
   }
   progress.segment = nullptr;

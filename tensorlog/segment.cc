@@ -151,6 +151,12 @@ bool Segment::MarkProven(uint32_t i, uint64_t tag) noexcept {
   return marked;
 }
 
+bool Segment::Doubt(uint32_t i, uint64_t tag) noexcept {
+  const bool doubted = slots_[i].Doubt(tag);
+  WakeWaiter();
+  return doubted;
+}
+
 bool Segment::Pin(uint32_t i, uint64_t tag) noexcept {
   if (absent()) return false;
   if (!slots_[i].Pin(tag)) {

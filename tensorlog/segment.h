@@ -85,6 +85,7 @@ class Segment {
   bool Revive(uint32_t i, uint64_t tag) noexcept;
   bool Free(uint32_t i, uint64_t tag) noexcept;
   bool MarkProven(uint32_t i, uint64_t tag) noexcept;
+  bool Doubt(uint32_t i, uint64_t tag) noexcept;
 
   // With such a list (erase=physical), a slot that is freed or released becomes not free but one of
   // the list, in state writing, until ReleaseScrubbed. Set before the slots are used; outlives the

@@ -64,7 +64,8 @@ class Slot {
   [[nodiscard]] uint64_t tag() const noexcept { return tag_.load(std::memory_order_acquire); }
   [[nodiscard]] SlotState state() const noexcept { return StateOf(Load()); }
   [[nodiscard]] uint32_t pins() const noexcept { return Load() >> kPinShift; }
-  // The page came from the journal and its payload has not been verified since.
+  // The payload has not been verified since the page came from the journal, or from a slot table
+  // after an unclean shutdown, or since it could not be read.
   [[nodiscard]] bool unproven() const noexcept { return (Load() & kUnproven) != 0; }
   [[nodiscard]] uint32_t root() const noexcept { return root_.load(std::memory_order_relaxed); }
 
@@ -162,6 +163,19 @@ class Slot {
     if (!Pin(tag)) return false;
     word_.fetch_and(~kUnproven, std::memory_order_relaxed);
     Unpin();
+    return true;
+  }
+
+  // It is not known any more whether the payload is the page's. False when the slot bears another.
+  bool Doubt(uint64_t tag) noexcept {
+    if (!Pin(tag)) return false;
+    uint32_t word = word_.load(std::memory_order_relaxed);
+    uint32_t next;
+    do {
+      // It may have been freed since.
+      next = (IsReadable(StateOf(word)) ? word | kUnproven : word) - kOnePin;
+    } while (!word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
+                                          std::memory_order_relaxed));
     return true;
   }
 

@@ -76,6 +76,9 @@ Result<TensorLog::Recovered> TensorLog::AddSegment(const SegmentInfo& info,
       NoteCursor(info, {load.generation, info.id, load.cursor});
     }
     table_generations_[info.id] = table_generation;
+    for (uint32_t i = 0; options_.unclean && i < segment->slot_count(); ++i) {
+      if (segment->slot(i).tag() != 0) segment->Doubt(i, segment->slot(i).tag());
+    }
   }
   ClassOf(info.slot_bytes).Add(table_.Add(std::move(segment)));
   return recovered;

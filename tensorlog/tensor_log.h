@@ -56,6 +56,9 @@ struct TensorLogOptions {
   bool read_only = false;
   // erase=physical: a slot's bytes are erased before it is free (Scrub).
   bool physical_erase = false;
+  // The store was not closed. A slot may have been overwritten, by a put that nothing else tells
+  // of, since its table was saved: pages of the tables are unproven.
+  bool unclean = false;
 };
 
 // A slot table that was written for a checkpoint.

@@ -13,6 +13,8 @@ namespace {
 constexpr auto kDiskLookupPeriod = std::chrono::milliseconds(100);
 // How long a put waits for a slot: for readers to unpin, or for a first segment of its class.
 constexpr auto kSlotWait = std::chrono::milliseconds(200);
+// The same where there is one thread, which works instead of waiting.
+constexpr int kMaxStepsForSlots = 1000;
 
 }  // namespace
 
@@ -70,6 +72,7 @@ void Store::Impl::LookUpDisk(bool now) noexcept {
   const auto time = std::chrono::steady_clock::now().time_since_epoch().count();
   const auto period = std::chrono::steady_clock::duration(kDiskLookupPeriod).count();
   auto last = disk_looked_up_.load(std::memory_order_relaxed);
+  now = now || environment_.single_threaded;
   if (!now && last != 0 && time - last < period) return;
   if (!disk_looked_up_.compare_exchange_strong(last, time, std::memory_order_relaxed) && !now)
     return;
@@ -136,6 +139,15 @@ uint64_t Store::Impl::SlotsChanged() noexcept {
 bool Store::Impl::AwaitSlots(uint64_t seen,
                              std::chrono::steady_clock::time_point deadline) noexcept {
   WakeReclaim();
+  if (environment_.single_threaded) {
+    // Nobody else gives up slots meanwhile. The bound ends background work that never does.
+    for (int i = 0; i < kMaxStepsForSlots && SlotsChanged() == seen; ++i) {
+      if (!scheduler_->RunOne() || !scheduler_->error(WorkClass::kReclaim).ok()) return false;
+    }
+    return SlotsChanged() != seen;
+  }
+  // Slots may change again and again without one for this put.
+  if (std::chrono::steady_clock::now() >= deadline) return false;
   std::unique_lock lock(slots_mutex_);
   ++slot_waiters_;
   const bool changed =
@@ -231,7 +243,8 @@ Status Store::Impl::TransferSegment(const Evictor::Transfer& transfer) noexcept 
   // Readers hold it: the next put that is short asks again.
   if (!status.ok()) budget_.Earmark(0, 0);
   StoreCounters::Add(counters_.segments_transferred, report.segments);
-  NoteSlotsChanged();
+  // A put that waits for a transfer of what it has itself taken slots in would ask for ever.
+  if (report.segments > 0) NoteSlotsChanged();
   return status.code() == StatusCode::kBusy ? Status::Ok() : status;
 }
 

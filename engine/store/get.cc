@@ -169,13 +169,7 @@ class GetOperation {
       case ReadOutcome::kMismatch:
         StoreCounters::Add(counters.checksum_failures, 1);
         if (++failures_[i] % 2 != 0) return false;
-        if (!IsWrongAnywhere(read)) {
-          // The caller's buffers overlap, or were changed meanwhile: not the slot's fault.
-          Miss(i, counters.misses_buffer);
-          return true;
-        }
-        FreeSlot(i, read);
-        return false;
+        return SettleMismatch(i, read);
       case ReadOutcome::kGone:
         // Overwritten or freed since it was located: another round looks for it elsewhere.
         path_.locations[first_ + i].found = false;
@@ -196,10 +190,30 @@ class GetOperation {
     return true;
   }
 
+  // Wrong twice. As Settle.
+  bool SettleMismatch(size_t i, const PageRead& read) noexcept {
+    switch (ReadAlone(read)) {
+      case ReadOutcome::kMismatch:
+        FreeSlot(i, read);
+        return false;
+      case ReadOutcome::kGone:
+        // Another get, or this one for the same page, was faster: there may be another copy.
+        path_.locations[first_ + i].found = false;
+        return false;
+      case ReadOutcome::kOk:
+        // The caller's buffers overlap, or were changed meanwhile: not the slot's fault.
+        Miss(i, store_.counters_.misses_buffer);
+        return true;
+      default:
+        Miss(i, store_.counters_.misses_io_error);
+        return true;
+    }
+  }
+
   // Reads the page into memory that nobody else has, before its slot is given up.
-  bool IsWrongAnywhere(const PageRead& failed) noexcept {
+  ReadOutcome ReadAlone(const PageRead& failed) noexcept {
     auto queue = store_.queues_->Acquire();
-    if (!queue.ok()) return false;
+    if (!queue.ok()) return ReadOutcome::kIoError;
     AlignedBuffer own(failed.length);
     const iovec whole = {own.data(), failed.length};
     PageRead read = failed;
@@ -209,7 +223,7 @@ class GetOperation {
     store_.log_->ReadPages(**queue, std::span(&read, 1), {store_.options_.request_bytes}, nullptr,
                            &tally);
     store_.CountTally(tally, false);
-    return read.outcome == ReadOutcome::kMismatch;
+    return read.outcome;
   }
 
   void FreeSlot(size_t i, const PageRead& read) noexcept {

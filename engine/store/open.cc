@@ -90,7 +90,8 @@ Store::Impl::Impl(std::string directory, const Options& options,
       budget_(environment_.capacity_bytes != 0 ? environment_.capacity_bytes
                                                : options.capacity_bytes),
       write_allowance_(options.write_bytes_per_day, WriteAllowance::Clock::now()),
-      tickets_(options.submit_threads, [this](Ticket& ticket) { ServeTicket(ticket); }) {}
+      tickets_(environment_.single_threaded ? 0 : options.submit_threads,
+               [this](Ticket& ticket) { ServeTicket(ticket); }) {}
 
 Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& directory,
                                                        const Options& options,
@@ -131,7 +132,11 @@ void Store::Impl::AbandonOpen() noexcept {
   log_.reset();
   manifest_.reset();
   const auto remove = [&](const std::string& path) { (void)fs_->Remove(path); };
-  remove(directory_ + "/" + kCurrentFileName);
+  // While CURRENT may be there, so must be what it names.
+  const std::string current = directory_ + "/" + kCurrentFileName;
+  const auto has_current = fs_->Exists(current);
+  if (!has_current.ok()) return;
+  if (*has_current && !(fs_->Remove(current).ok() && fs_->SyncDirectory(directory_).ok())) return;
   const auto names = fs_->List(directory_);
   for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
     uint64_t number = 0;
@@ -175,6 +180,8 @@ Status Store::Impl::OpenDirectory() noexcept {
       return Status::InvalidArgument(directory_ +
                                      ": holds no store, and create_if_missing is false");
     }
+    // Whoever made it may have failed, or died, before its name was durable.
+    if (exists) LAMINA_RETURN_IF_ERROR(fs_->MakeDirectory(directory_));
   }
   LAMINA_ASSIGN_OR_RETURN(lock_, fs_->Lock(directory_ + "/" + kLockFileName));
   // Looked at again now that nobody else can be creating it.
@@ -201,8 +208,17 @@ Status Store::Impl::CreateStore() noexcept {
   return Manifest::Start(*fs_, directory_, id, std::move(state)).status();
 }
 
+// A process that was killed may have left a manifest, or the name of one, that is not durable. What
+// it no longer names is removed below: no power cut may bring the older manifest back then.
+Status Store::Impl::SyncWhatIsThere(const std::string& manifest) noexcept {
+  LAMINA_ASSIGN_OR_RETURN(const auto file, fs_->Open(directory_ + "/" + manifest, {}));
+  LAMINA_RETURN_IF_ERROR(file->Sync());
+  return fs_->SyncDirectory(directory_);
+}
+
 Status Store::Impl::OpenStore() noexcept {
   LAMINA_ASSIGN_OR_RETURN(LoadedManifest loaded, LoadManifest(*fs_, directory_));
+  LAMINA_RETURN_IF_ERROR(SyncWhatIsThere(ManifestFileName(loaded.file_number)));
   ManifestState& state = loaded.state;
   store_id_ = loaded.store_id;
   creation_ = state.creation;
@@ -369,6 +385,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.slot_table_dir = directory_;
   options.capacity_bytes = budget_.capacity();
   options.physical_erase = options_.erase == Options::Erase::kPhysical;
+  options.unclean = !state->clean_close;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
   oracle_ = std::make_unique<LogOracle>(*log_);
   LAMINA_RETURN_IF_ERROR(CheckSlotMemory(*state));
@@ -453,7 +470,7 @@ Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
 
 void Store::Impl::StartBackground() noexcept {
   SchedulerOptions options;
-  options.threads = environment_.background_threads;
+  options.threads = environment_.single_threaded ? 0 : environment_.background_threads;
   scheduler_ = std::make_unique<Scheduler>(
       options, [this](WorkClass, const Status& status) { NoteBackgroundError(status); });
   scheduler_->SetSource(WorkClass::kFlush, [this] { return NextCheckpoint(); });

@@ -35,6 +35,7 @@ class PutOperation {
     std::fill(states_.begin(), states_.end(), PageState::kPending);
     located_in_ = store_.CurrentView()->tree;
     store_.Locate(path_, first_, count_, false);
+    if (!index_only_) store_.ProveLocated(path_, first_, count_);
     CollectMissing();
     if (!index_only_) store_.NoteUse(path_, first_, count_);
     if (!pages_.empty() && MakeRoom() && TakeAllowance() && Admit() && TakeSlots()) {
@@ -72,8 +73,8 @@ class PutOperation {
 
   PageState& state(size_t page) noexcept { return states_[page - first_]; }
 
-  // Pages that are present and whose payload is proven are skipped. An unproven one may be torn: it
-  // is written again rather than trusted.
+  // Pages that are present and whose payload is proven are skipped. One that could not be proven
+  // may be torn: it is written again rather than trusted.
   void CollectMissing() noexcept {
     uint64_t present = 0;
     for (size_t page = first_; page < first_ + count_; ++page) {

@@ -30,7 +30,9 @@ class SegmentRetirement {
         log_(*store.log_),
         how_(how),
         report_(report),
-        deadline_(std::chrono::steady_clock::now() + how.patience) {}
+        // On the only thread, no reader or writer ends while it waits.
+        deadline_(std::chrono::steady_clock::now() +
+                  (store.environment_.single_threaded ? how.patience.zero() : how.patience)) {}
 
   Status Run(std::span<const uint32_t> segments) noexcept {
     Begin(segments);

@@ -92,10 +92,14 @@ struct StoreEnvironment {
   uint64_t capacity_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
-  // How long after background work has failed it is tried again.
+  // How long after background work has failed, or a table could not be opened, it is tried again.
   std::chrono::milliseconds retry_after{1000};
   // Called by each put at the point from which erases do not wait for it.
   std::function<void()> put_is_over;
+  // The caller's thread is the only one. Background work and submitted calls run where a call waits
+  // for them, and when the test asks: scheduler(), ServeOne. No decision depends on a clock, so
+  // that a history repeats.
+  bool single_threaded = false;
 };
 
 class Store::Impl final : private SegmentSource {
@@ -180,6 +184,9 @@ class Store::Impl final : private SegmentSource {
   Status CollectGarbage(const CollectOptions& options, const std::atomic<bool>* stop,
                         CollectReport* report) noexcept;
   Scheduler& scheduler() noexcept { return *scheduler_; }
+  // With single_threaded: serves the `choice`-th submitted call that waits, modulo their number.
+  // False when none does.
+  bool ServeOne(uint64_t choice) noexcept { return tickets_.ServeOne(choice); }
   TensorLog& log() noexcept { return *log_; }
   [[nodiscard]] std::shared_ptr<const View> CurrentView() const noexcept;
   [[nodiscard]] const StoreCounters& counters() const noexcept { return counters_; }
@@ -258,6 +265,10 @@ class Store::Impl final : private SegmentSource {
   size_t RunGet(Path::Impl& path, size_t first, size_t count, const GetBuffers& buffers,
                 std::span<PageState> states, const AsyncGet& async) noexcept;
 
+  // ---- prove.cc
+  void ProveLocated(Path::Impl& path, size_t first, size_t count) noexcept;
+  void ReadInto(std::span<PageRead> reads, uint64_t bytes) noexcept;
+
   // ---- put.cc
   size_t RunPut(Path::Impl& path, size_t first, size_t count, const PutBuffers& buffers,
                 std::span<PageState> states) noexcept;
@@ -273,6 +284,7 @@ class Store::Impl final : private SegmentSource {
   Status OpenDirectory() noexcept;
   Status CreateStore() noexcept;
   Status OpenStore() noexcept;
+  Status SyncWhatIsThere(const std::string& manifest) noexcept;
   void EndPhase(const char* name) noexcept;
   void MakeParts() noexcept;
   void SizeByCapacity() noexcept;

@@ -110,6 +110,23 @@ void TicketQueue::ServeNext(std::unique_lock<std::mutex>& lock, Shelf& shelf) no
   if (Runnable(puts_) || Runnable(prefetches_)) runnable_.notify_one();
 }
 
+bool TicketQueue::ServeOne(uint64_t choice) noexcept {
+  std::unique_lock lock(mutex_);
+  LAMINA_CHECK(max_threads_ == 0);
+  const size_t waiting = gets_.waiting.size() + puts_.waiting.size() + prefetches_.waiting.size();
+  if (waiting == 0) return false;
+  size_t at = static_cast<size_t>(choice % waiting);
+  for (Shelf* shelf : {&gets_, &puts_, &prefetches_}) {
+    if (at < shelf->waiting.size()) {
+      std::swap(shelf->waiting[0], shelf->waiting[at]);
+      ServeNext(lock, *shelf);
+      return true;
+    }
+    at -= shelf->waiting.size();
+  }
+  return false;
+}
+
 void TicketQueue::NoteDone(Held& held) noexcept {
   held.leading = held.ticket.Finish();
   held.ticket.DropCopies();
@@ -195,6 +212,11 @@ Result<size_t> TicketQueue::Wait(uint64_t number, uint64_t timeout_us) noexcept 
   const HeldPtr held = Find(number);
   if (held == nullptr) return NoTicket("wait", number);
   const auto is_done = [&] { return held->done; };
+  while (max_threads_ == 0 && !is_done()) {
+    lock.unlock();
+    (void)ServeOne(0);
+    lock.lock();
+  }
   if (timeout_us >= kForever) {
     done_.wait(lock, is_done);
   } else if (!done_.wait_for(lock, std::chrono::microseconds(timeout_us), is_done)) {

@@ -6,7 +6,8 @@
 // submission; puts and prefetches leave one thread (where there are two) to gets, so that a restore
 // does not wait for what came before it. While gets keep all threads busy, the others wait.
 //
-// Threads start with the first calls. Thread-safe.
+// Threads start with the first calls. Without threads, calls are served by ServeOne, and by whoever
+// waits for one. Thread-safe.
 #ifndef LAMINA_ENGINE_STORE_TICKET_QUEUE_H_
 #define LAMINA_ENGINE_STORE_TICKET_QUEUE_H_
 
@@ -54,6 +55,9 @@ class TicketQueue {
   Status Cancel(uint64_t number, size_t first, size_t count) noexcept;
   // Cancels a ticket, waits until its buffers are not touched any more, and releases it.
   void Abandon(uint64_t number) noexcept;
+  // Without threads: serves the `choice`-th of the waiting calls, modulo their number, to the end.
+  // False when none waits.
+  bool ServeOne(uint64_t choice) noexcept;
   // Cancels everything, waits for what is in use, and ends the threads. Once.
   void Close() noexcept;
 

@@ -99,6 +99,76 @@ TEST_CASE("opening with durability=batch makes durable what was acknowledged wit
   }
 }
 
+// Up to the first open that succeeds, operations fail or the process dies; what is flushed then
+// survives a power cut all the same.
+TEST_CASE("a store whose creation was cut off or failed anywhere is durable once it is flushed",
+          "[simulated]") {
+  const bool dies = GENERATE(false, true);
+  for (uint64_t n = 1;; ++n) {
+    CAPTURE(n, dies);
+    SimulatedDisk disk(n);
+    auto fs = disk.Restart();
+    if (dies) {
+      disk.SetCrashAt(n, SimulatedCrash::kProcess);
+    } else {
+      disk.FailOperation(n, n % 2 == 0 ? EIO : ENOSPC, 1 + n % 3);
+    }
+    const uint64_t before = disk.operations();
+    const bool opened = OpenSimulatedStore(std::move(fs)).ok();
+    const bool through = dies ? !disk.crashed() : disk.operations() - before < n;
+    disk.FailOperation(0, 0);
+    {
+      const auto store = OpenSimulatedStore(disk.Restart());
+      CAPTURE(store.status().ToString());
+      REQUIRE(store.ok());
+      TestPath path = PathOf(**store, 20);
+      PutPages(**store, path, 0, 20, kPage);
+      REQUIRE((*store)->Flush().ok());
+      disk.Crash(SimulatedCrash::kPower);
+    }
+    const auto store = OpenSimulatedStore(disk.Restart());
+    CAPTURE(store.status().ToString(), opened);
+    REQUIRE(store.ok());
+    CheckAcknowledged(**store, std::vector<bool>(20, true));
+    if (through) break;
+  }
+}
+
+// The next process takes over what the dead one wrote, durable or not, and removes what is
+// replaced.
+TEST_CASE(
+    "a process that dies anywhere in an open leaves a store that a power cut in the next open "
+    "does not end",
+    "[simulated]") {
+  for (uint64_t n = 1;; ++n) {
+    bool through = false;
+    for (uint64_t m = 1; m < 40; m += 3) {
+      CAPTURE(n, m);
+      SimulatedDisk disk(n * 100 + m);
+      std::vector<bool> acknowledged(20, true);
+      {
+        const auto store = OpenSimulatedStore(disk.Restart());
+        REQUIRE(store.ok());
+        TestPath path = PathOf(**store, 20);
+        PutPages(**store, path, 0, 20, kPage);
+        REQUIRE((*store)->Flush().ok());
+      }
+      auto fs = disk.Restart();
+      disk.SetCrashAt(n, SimulatedCrash::kProcess);
+      { const auto dying = OpenSimulatedStore(std::move(fs)); }
+      through = !disk.crashed();
+      fs = disk.Restart();
+      disk.SetCrashAt(m, SimulatedCrash::kPower);
+      { const auto cut = OpenSimulatedStore(std::move(fs)); }
+      const auto store = OpenSimulatedStore(disk.Restart());
+      CAPTURE(store.status().ToString());
+      REQUIRE(store.ok());
+      CheckAcknowledged(**store, acknowledged);
+    }
+    if (through) break;
+  }
+}
+
 TEST_CASE("puts that run at the same time share syncs") {
   constexpr uint32_t kThreads = 8;
   constexpr uint32_t kPuts = 25;
