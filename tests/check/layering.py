@@ -54,6 +54,7 @@ READERS = {
     'tests/tuner/': (TUNER,) + SEES[TUNER],
     'tests/fuzz/': ALL,
     'tests/mutations/': ALL,
+    'tests/simulation/': ALL,
     'tests/store/': ALL,
     'tests/tools/': ALL + ('tools/',),
 }
