@@ -256,13 +256,13 @@ TEST_CASE("an edit that lacked space and cannot be taken back latches the manife
 TEST_CASE("a manifest that cannot be rewritten for lack of space goes on in the old file") {
   FailingDisk f;
   ManifestEdit large;
-  large.policy_state = std::string(4 << 20, 'x');
+  large.device_model = std::string(4 << 20, 'x');
   while (f.manifest->bytes() + (4 << 20) < kManifestRewriteBytes)
     REQUIRE(f.manifest->Commit(large).ok());
   const uint64_t number = f.manifest->file_number();
   // Behind the edit and its sync: the making of the new file, its writes, CURRENT's.
   f.disk.FailOperation(GENERATE(3U, 4U, 5U, 7U, 8U), ENOSPC);
-  large.policy_state = std::string(5 << 20, 'y');
+  large.device_model = std::string(5 << 20, 'y');
   large.epoch_counter = 7;
   REQUIRE(f.manifest->Commit(large).ok());
   REQUIRE(f.disk.counts().faults == 1);
