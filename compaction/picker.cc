@@ -177,6 +177,8 @@ const char* ReasonName(Job::Reason reason) noexcept {
       return "full";
     case Job::Reason::kGarbage:
       return "garbage";
+    case Job::Reason::kLift:
+      return "lift";
   }
   return "unknown";
 }
@@ -243,6 +245,25 @@ std::optional<Job> PickEager(const Tree& tree, const Shape& shape, const PickerO
     if (job) return job;
   }
   return std::nullopt;
+}
+
+std::optional<Job> PickLift(const Tree& tree, const Shape& shape, const PickerOptions& options,
+                            const JobsInFlight& in_flight) noexcept {
+  // So that it does not come down again with the next batch.
+  constexpr double kMostFill = 0.8;
+  const uint32_t last = tree.last_level();
+  if (last < 2 || !in_flight.empty() || tree.level(last).runs.size() != 1) return std::nullopt;
+  const RunPtr& run = tree.level(last).runs.front();
+  const auto entries = static_cast<double>(run->entries);
+  const auto fits = [&](uint32_t level) {
+    return entries <= kMostFill * shape.CapacityEntries(level, options.batch_entries);
+  };
+  uint32_t target = last;
+  while (target > 1 && tree.level(target - 1).runs.empty() && fits(target - 1)) --target;
+  if (target == last || shape.RunCap(target, target) != 1) return std::nullopt;
+  Batch batch;
+  batch.Take(run);
+  return batch.MakeJob(Job::Reason::kLift, target);
 }
 
 std::optional<Job> PickFull(const Tree& tree, const Shape& shape, const PickerOptions& options,

@@ -82,6 +82,7 @@ struct Job {
     kCapacity,      // eager: more entries than the shape allows
     kFull,          // full compaction was asked for
     kGarbage,       // dead entries
+    kLift,          // the last level's run has room further up
   };
   Kind kind = Kind::kMerge;
   Reason reason = Reason::kBatch;
@@ -128,6 +129,14 @@ class JobsInFlight {
 [[nodiscard]] std::optional<Job> PickEager(const Tree& tree, const Shape& shape,
                                            const PickerOptions& options,
                                            const JobsInFlight& in_flight) noexcept;
+
+// Moves the last level's run up, without reading or writing it, where a shape that was widened, or
+// the death of what lay above, has left the levels above it empty and one of them has room for it
+// and more. Only a last level of one run: batches merge with it up there as they would below. None
+// while jobs are in flight.
+[[nodiscard]] std::optional<Job> PickLift(const Tree& tree, const Shape& shape,
+                                          const PickerOptions& options,
+                                          const JobsInFlight& in_flight) noexcept;
 
 // Everything into one run of the smallest level that holds it, even if it is one run already: its
 // dead entries go. None when the tree is empty or jobs are in flight: pick nothing else until they

@@ -201,6 +201,35 @@ TEST_CASE("an eager pick brings levels within a lowered shape, upper levels firs
   CHECK(PickEager(*tree, Shape::Leveling(4), kHundred, in_flight)->target_level == 2);
 }
 
+TEST_CASE("a last level of one run moves up over empty levels to where it has room to spare") {
+  const auto lift = [](const TreePtr& tree, const Shape& shape,
+                       const JobsInFlight& in_flight = {}) {
+    return PickLift(*tree, shape, kHundred, in_flight);
+  };
+  const TreePtr tree = TreeOf({{}, {100}, {}, {}, {900}});
+  const std::optional<Job> job = lift(tree, Shape::Leveling(4));
+  REQUIRE(job);
+  CHECK(job->kind == Job::Kind::kMove);
+  CHECK(job->reason == Job::Reason::kLift);
+  CHECK(job->target_level == 2);  // 900 of 1200
+  CHECK(InputIds(*job) == std::vector<RunId>{2});
+  const auto lifted = tree->Apply(EditFor(*job, 9, {}));
+  REQUIRE(lifted.ok());
+  CHECK((*lifted)->Check().ok());
+  CHECK((*lifted)->last_level() == 2);
+  CHECK_FALSE(lift(*lifted, Shape::Leveling(4)));
+
+  CHECK_FALSE(lift(TreeOf({{}, {}, {}, {1000}}), Shape::Leveling(4)));  // of 1200
+  CHECK_FALSE(lift(TreeOf({{}, {100}, {100}, {100}}), Shape::Leveling(4)));
+  CHECK_FALSE(lift(TreeOf({{}, {100}, {}, {50, 50}}), Shape::Leveling(4)));
+  CHECK_FALSE(lift(TreeOf({{}, {100}, {}, {100}}), Shape::Tiering(4)));
+  CHECK(lift(TreeOf({{}, {100}, {}, {100}}), Shape::Lazy(4)));
+  JobsInFlight in_flight;
+  in_flight.Add(*job);
+  CHECK_FALSE(lift(tree, Shape::Leveling(4), in_flight));
+  CHECK_FALSE(lift(TreeOf({}), Shape::Leveling(4)));
+}
+
 TEST_CASE("a full compaction takes everything to the smallest level that holds it, alone") {
   const TreePtr tree = TreeOf({{10}, {100, 100}, {}, {700}});
   const std::optional<Job> job = PickFull(*tree, Shape::Leveling(4), kHundred, {});
