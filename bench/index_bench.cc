@@ -1,13 +1,11 @@
 // lamina-index-bench: the index alone, at scale. Entries are put, journaled, flushed and compacted
 // as by a store, without payloads; the same lookups run in an in-memory hash index beside them.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -51,29 +49,6 @@ Options OptionsOf(const Settings& settings) {
   RequireOk(options.status(), "options");
   return *options;
 }
-
-// A directory that goes when the program does.
-class Directory {
- public:
-  explicit Directory(const std::string& base) {
-    const std::string parent = base.empty() ? "." : base;
-    std::error_code error;
-    std::filesystem::create_directories(parent, error);
-    if (error) RequireOk(Status::IoError(parent + ": " + error.message()), "directory");
-    path_ = parent + "/lamina-index-bench-XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) RequireOk(Status::IoError(path_), "directory");
-  }
-  ~Directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 // The reviewers' control: everything in one open-addressing table in memory.
 class HashIndex {
@@ -184,7 +159,7 @@ double CopiesPerEntry(const IndexStore& store, uint64_t entries) {
 }
 
 nlohmann::ordered_json RunOnce(const Settings& settings) {
-  const Directory directory(settings.directory);
+  const ScratchDirectory directory(settings.directory, "lamina-index-bench");
   const Options options = OptionsOf(settings);
   auto store = OpenIndexStore(directory / "store", options);
   const uint64_t paths = std::max<uint64_t>(1, settings.entries / kPathPages);
@@ -266,7 +241,7 @@ nlohmann::ordered_json RunGrid(Settings settings) {
       // A flush must be a whole batch to the picker: batch_entries follows from memtable_bytes.
       settings.memtable_bytes = std::to_string(kPathsPerBatch * kPathPages * 104 / 1024) + "K";
       settings.filter_bits = "5";
-      const Directory directory(settings.directory);
+      const ScratchDirectory directory(settings.directory, "lamina-index-bench");
       auto store = OpenIndexStore(directory / "store", OptionsOf(settings));
       for (uint64_t batch = 0; batch < batches; ++batch) {
         FillPaths(*store, batch * kPathsPerBatch, (batch + 1) * kPathsPerBatch, 1);

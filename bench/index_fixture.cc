@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -15,18 +16,32 @@ namespace lamina::bench {
 
 void RequireOk(const Status& status, const char* what) {
   if (status.ok()) return;
-  fmt::print(stderr, "lamina-index-bench: {}: {}\n", what, status.ToString());
+  fmt::print(stderr, "lamina bench: {}: {}\n", what, status.ToString());
   std::exit(1);
 }
 
-std::unique_ptr<IndexStore> OpenIndexStore(const std::string& directory, const Options& options) {
+std::unique_ptr<IndexStore> OpenIndexStore(const std::string& directory, const Options& options,
+                                           StoreEnvironment environment, bool in_memory) {
   auto posix = PosixFileSystem::Create({options.io, options.require_io_uring, options.io_threads});
   RequireOk(posix.status(), "file system");
-  StoreEnvironment environment;
-  environment.file_system = std::make_unique<NullSegments>(std::move(*posix));
+  environment.file_system = std::make_unique<NullSegments>(std::move(*posix), in_memory);
   auto store = IndexStore::Open(directory, options, std::move(environment));
   RequireOk(store.status(), "open");
   return std::move(*store);
+}
+
+ScratchDirectory::ScratchDirectory(const std::string& base, const std::string& name) {
+  const std::string parent = base.empty() ? "." : base;
+  std::error_code error;
+  std::filesystem::create_directories(parent, error);
+  if (error) RequireOk(Status::IoError(parent + ": " + error.message()), "directory");
+  path_ = parent + "/" + name + "-XXXXXX";
+  if (mkdtemp(path_.data()) == nullptr) RequireOk(Status::IoError(path_), "directory");
+}
+
+ScratchDirectory::~ScratchDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
 }
 
 std::unique_ptr<Path::Impl> MakePath(IndexStore& store, uint64_t number) {

@@ -21,8 +21,25 @@ inline constexpr size_t kPageBytes = 65536;
 // Ends the program with the message when a status is not Ok: benches do not go on.
 void RequireOk(const Status& status, const char* what);
 
-// Opens (or creates) a store whose segments hold nothing.
-std::unique_ptr<IndexStore> OpenIndexStore(const std::string& directory, const Options& options);
+// Opens (or creates) a store whose segments hold nothing. `in_memory`: its files are, so that
+// reading them takes no waiting.
+std::unique_ptr<IndexStore> OpenIndexStore(const std::string& directory, const Options& options,
+                                           StoreEnvironment environment = {},
+                                           bool in_memory = false);
+
+// A directory that goes when the program does: `<base>/<name>-XXXXXX`, with `base` made if missing;
+// "." if it is empty.
+class ScratchDirectory {
+ public:
+  ScratchDirectory(const std::string& base, const std::string& name);
+  ~ScratchDirectory();
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
 
 // Path number `number` (32 bits), unlike every other from its first page on. Numbers from
 // kMissingPaths on are never put.

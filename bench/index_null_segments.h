@@ -3,6 +3,8 @@
 #define LAMINA_BENCH_INDEX_NULL_SEGMENTS_H_
 
 #include <algorithm>
+#include <cerrno>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,10 +42,43 @@ class NullFile final : public File {
       uint64_t{1} << 40;  // a segment that is opened again has whatever size it should
 };
 
-// Everything but segments goes to the file system below.
+// Moves the bytes as they are submitted: for files in memory, which a ring would hand to a worker
+// thread first.
+class InlineQueue final : public IoQueue {
+ public:
+  void Submit(IoRequest* request) noexcept override {
+    uint64_t offset = request->offset;
+    Status status;
+    for (uint32_t i = 0; i < request->vector_count && status.ok(); ++i) {
+      const iovec& part = request->vectors[i];
+      const std::span bytes(static_cast<std::byte*>(part.iov_base), part.iov_len);
+      status =
+          request->write ? request->file->Write(offset, bytes) : request->file->Read(offset, bytes);
+      offset += part.iov_len;
+    }
+    request->error = status.ok() ? 0 : EIO;
+    request->transferred = status.ok() ? request->bytes : 0;
+    done_.push_back(request);
+  }
+  IoRequest* Wait() noexcept override { return Poll(); }
+  IoRequest* Poll() noexcept override {
+    if (done_.empty()) return nullptr;
+    IoRequest* const request = done_.front();
+    done_.pop_front();
+    return request;
+  }
+  [[nodiscard]] size_t pending() const noexcept override { return done_.size(); }
+  [[nodiscard]] size_t depth() const noexcept override { return 1024; }
+
+ private:
+  std::deque<IoRequest*> done_;
+};
+
+// Everything but segments goes to the file system below; with `inline_queues` queues do not.
 class NullSegments final : public FileSystem {
  public:
-  explicit NullSegments(std::unique_ptr<FileSystem> below) noexcept : below_(std::move(below)) {}
+  explicit NullSegments(std::unique_ptr<FileSystem> below, bool inline_queues = false) noexcept
+      : below_(std::move(below)), inline_queues_(inline_queues) {}
 
   Result<std::unique_ptr<File>> Open(const std::string& path,
                                      const FileOpen& how) noexcept override {
@@ -76,6 +111,7 @@ class NullSegments final : public FileSystem {
     return below_->AllocatedBytes(path);
   }
   Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
+    if (inline_queues_) return std::unique_ptr<IoQueue>(std::make_unique<InlineQueue>());
     return below_->NewQueue(depth);
   }
   [[nodiscard]] std::string QueueDescription() const noexcept override {
@@ -85,6 +121,7 @@ class NullSegments final : public FileSystem {
 
  private:
   const std::unique_ptr<FileSystem> below_;
+  const bool inline_queues_;
 };
 
 }  // namespace lamina::bench

@@ -78,7 +78,7 @@ void AddOptions(CLI::App* app, Arguments* a) {
   app->add_option("--filter-check-ns", "CPU per filter asked (default 20)")
       ->each([&facts](const std::string& text) { facts.filter_check_s = std::stod(text) * 1e-9; })
       ->check(CLI::Number);
-  app->add_option("--memtable-mib", a->memtable_mib, "Memtable size")->capture_default_str();
+  app->add_option("--memtable-mib", a->memtable_mib, "Memtable size, as a table")->capture_default_str();
   app->add_option("--filter-bits", a->filter_bits_per_key, "Filter memory, bits per entry")
       ->check(CLI::Range(0.0, kMaxFilterBits))
       ->capture_default_str();
@@ -290,6 +290,7 @@ void PrintJson(const Question& question, const SearchResult& found) {
 int Run(const Arguments& a) {
   Question question;
   question.costs = a.costs;
+  question.costs.facts.memtable_entry_bytes = a.costs.facts.entry_bytes;
   question.costs.device = {.read_latency_s = a.read_latency_us * 1e-6,
                            .read_device_s = 1e-3 / a.read_kiops,
                            .read_bytes_per_s = a.read_gb_per_s * 1e9,

@@ -207,8 +207,10 @@ struct Options {
   // Filter bits per index entry, 0 to 32, fractions allowed. Negative ("auto"): allocated over the
   // runs from the memory budget.
   double filter_bits = -1;
-  // on: decides and acts. observe: decides and journals, changes nothing. off: neither.
-  // Only off is implemented; other values are kNotSupported.
+  // Fits the shape of the index to what the store is asked to do, where `compaction` and
+  // `size_ratio` leave it open, and divides memory between memtables and filters. on: decides and
+  // acts. observe: decides and journals, changes nothing. off: neither. Worth having for indexes
+  // that memory does not hold; see the README.
   enum class Tuner : uint8_t { kOff, kObserve, kOn } tuner = Tuner::kOff;
 
   // ---- Performance ---------------------------------------------------------------------------

@@ -77,7 +77,7 @@ Controller::Controller(const ControllerOptions& options, const TreeShape& initia
 void Controller::Restore(const DecisionRecord& last) noexcept {
   const bool switched = last.outcome.verdict == Verdict::kSwitch && last.applied;
   error_ = ModelError(last.error_mean_ratio, last.inputs.error_sd);
-  const TreeShape& chosen = switched ? last.candidates.front().shape : last.current.shape;
+  const TreeShape& chosen = ShapeAfter(last);
   if (IsValid(chosen) && Allows(options_.space, chosen)) target_ = chosen;
   rivals_.clear();
   dwell_entries_ = switched ? 0 : last.inputs.dwell_entries;
@@ -90,7 +90,11 @@ void Controller::Restore(const DecisionRecord& last) noexcept {
 std::optional<DecisionRecord> Controller::Step(const Input& input) noexcept {
   window_.Add(input.counters);
   measured_lookup_s_ += input.measured_lookup_s;
+  measured_put_s_ += input.measured_put_s;
+  const Prediction now = PredictTree(input.costs, MixOf(input.counters), target_, input.tree);
+  predicted_lookup_s_ += LookupSeconds(now) * static_cast<double>(input.counters.operations());
   if (!window_.full()) return std::nullopt;
+  if (input.memory_bytes != 0) options_.space.memory_bytes = input.memory_bytes;
 
   DecisionRecord record;
   record.applied = !options_.observe_only;
@@ -165,9 +169,13 @@ void Controller::PriceRivals(const Input& input, const WorkloadMix& mix) noexcep
 
 void Controller::Measure(DecisionRecord* record) noexcept {
   const auto operations = static_cast<double>(record->counters.operations());
-  record->measured = {.predicted_s = LookupSeconds(record->present),
-                      .measured_s = measured_lookup_s_ / operations};
+  record->measured = {.predicted_s = predicted_lookup_s_ / operations,
+                      .measured_s = measured_lookup_s_ / operations,
+                      .put_predicted_s = record->present.put_s,
+                      .put_measured_s = measured_put_s_ / operations};
+  predicted_lookup_s_ = 0;
   measured_lookup_s_ = 0;
+  measured_put_s_ = 0;
   error_.Add(record->measured.predicted_s, record->measured.measured_s, record->present.index_s);
   record->error_mean_ratio = error_.mean_ratio();
 }
@@ -181,7 +189,7 @@ void Controller::Weigh(const Input& input, DecisionRecord* record) noexcept {
       .current_s = record->current.prediction.index_s,
       .error_sd = error_.relative_sd(),
       .memtable_entries =
-          static_cast<double>(target_.memtable_bytes) / input.costs.facts.entry_bytes,
+          static_cast<double>(target_.memtable_bytes) / input.costs.facts.memtable_entry_bytes,
       .dwell_entries = dwell_entries_};
   record->inputs = window;
   record->inputs.best_s = window.current_s;

@@ -1,9 +1,10 @@
 // The tuner as a whole: counters in, a shape to follow and a record of why out.
 //
-// The store calls Step now and then (a flush is a good moment) with what was counted since the last
-// call. When the window is full, the controller prices the present shape and the best one, and
-// applies the switch rule. The store follows target() lazily: each flush and compaction asks for
-// the limits of the level that it writes to. Nothing here blocks, reads a clock or touches a file.
+// The store calls Step several times a window with what was counted since the last call: the tree
+// changes within one, and what lookups cost is predicted for each part. When the window is full,
+// the controller prices the present shape and the best one, and applies the switch rule. The store
+// follows target() lazily: each flush and compaction asks for the limits of the level that it
+// writes to. Nothing here blocks, reads a clock or touches a file.
 //
 // Not thread-safe: one thread steps, and hands target() to the others itself.
 #ifndef LAMINA_TUNER_CONTROLLER_H_
@@ -42,10 +43,14 @@ class Controller {
     WorkloadCounters counters;  // since the last Step
     TreeState tree;
     CostInputs costs;
+    // SearchSpace::memory_bytes from here on; 0: as it was.
+    uint64_t memory_bytes = 0;
     // What lookups and scans cost since the last Step, by the same prices as the prediction: block
     // reads that missed the cache * d4 (plus their weighted latency) and filters asked; 0 when not
     // known. Compared with what was predicted.
     double measured_lookup_s = 0;
+    // Likewise of flushes and merges: bytes of tables written and read. Journaled, and that is all.
+    double measured_put_s = 0;
   };
   // Nothing until the window is full; then the decision, whose outcome says whether target() has
   // changed. Not numbered: the journal does that.
@@ -68,8 +73,11 @@ class Controller {
   TreeShape target_;
   WorkloadWindow window_;
   ModelError error_;
-  double measured_lookup_s_ = 0;  // of the window so far
-  double dwell_entries_ = 0;      // written since the last switch
+  double predicted_lookup_s_ = 0;  // of the window so far
+  double measured_lookup_s_ = 0;
+  double measured_put_s_ = 0;
+  // Written since the last switch; as good as any number where there has been none.
+  double dwell_entries_ = 1e18;
   uint64_t switches_ = 0;
   uint64_t searches_ = 0;
   // Shapes other than target_ that some search found among the best, with the regret against each;

@@ -27,7 +27,7 @@ void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
     const uint32_t runs = shape.RunsAt(i, prediction->level_count);
     double fill = 1;
     if (i + 1 == prediction->level_count) {
-      fill = std::min(1.0, level.entries / LevelCapacity(shape, facts.entry_bytes, i));
+      fill = std::min(1.0, level.entries / LevelCapacity(shape, facts.memtable_entry_bytes, i));
     }
     level.copies = fill * LevelCopies(shape.size_ratio, runs);
     if (i == 0) prediction->copies = FlushCopies(shape.size_ratio, runs, fill);
@@ -99,12 +99,13 @@ double MeanLastRuns(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
 // with what is left, which changes slowly.
 void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
                     Prediction* prediction) noexcept {
-  const uint32_t count = LevelCount(shape, facts.entry_bytes, facts.entries);
+  const uint32_t count = LevelCount(shape, facts.memtable_entry_bytes,
+                                    facts.entries * facts.level_headroom);
   prediction->level_count = count;
   double left = facts.entries;
   for (uint32_t i = 0; i < count; ++i) {
     LevelPrediction& level = prediction->levels[i];
-    const double capacity = LevelCapacity(shape, facts.entry_bytes, i);
+    const double capacity = LevelCapacity(shape, facts.memtable_entry_bytes, i);
     const uint32_t runs = shape.RunsAt(i, count);
     level.cache_hit_ratio = facts.cache_hit_ratio;
     if (i + 1 < count) {
@@ -119,7 +120,7 @@ void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
 }
 
 // Filters by the closed form over the mean runs: r runs of n / r entries each behave as one of n
-// entries that is asked r times.
+// entries that is asked r times. Or all alike.
 void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
                      Prediction* prediction) noexcept {
   const uint32_t count = prediction->level_count;
@@ -130,9 +131,13 @@ void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
     entries[i] = prediction->levels[i].entries;
     weights[i] = prediction->levels[i].runs;
   }
-  SolveFilterBits(std::span(entries).first(count), std::span(weights).first(count),
-                  static_cast<double>(shape.filter_bits), inputs.curve,
-                  std::span(bits).first(count));
+  if (inputs.facts.fixed_filter_bits >= 0) {
+    bits.fill(inputs.facts.fixed_filter_bits);
+  } else {
+    SolveFilterBits(std::span(entries).first(count), std::span(weights).first(count),
+                    static_cast<double>(shape.filter_bits), inputs.curve,
+                    std::span(bits).first(count));
+  }
   prediction->filter_bits = 0;
   for (uint32_t i = 0; i < count; ++i) {
     LevelPrediction& level = prediction->levels[i];
@@ -315,11 +320,11 @@ TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree
   const StoreFacts& facts = inputs.facts;
   TransitionCost cost;
   const uint32_t level_count = UsedLevels(tree);
-  double room_above = BatchEntries(to, facts.entry_bytes, 0);
+  double room_above = BatchEntries(to, facts.memtable_entry_bytes, 0);
   for (uint32_t i = 0; i < level_count; ++i) {
     double entries = 0;
     for (const RunState& run : tree.levels[i].runs) entries += run.entries;
-    const double capacity = LevelCapacity(to, facts.entry_bytes, i);
+    const double capacity = LevelCapacity(to, facts.memtable_entry_bytes, i);
     const bool too_many = tree.levels[i].runs.size() > to.RunsAt(i, level_count);
     if (too_many || entries > capacity * kFullLevel) {
       cost.entries += entries;
@@ -333,7 +338,7 @@ TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree
   for (uint32_t i = 0; i < after.level_count; ++i) {
     const bool more = to.RunsAt(i, after.level_count) > from.RunsAt(i, after.level_count);
     const double entries = after.levels[i].entries;
-    if (more || entries > LevelCapacity(from, facts.entry_bytes, i) * kFullLevel) {
+    if (more || entries > LevelCapacity(from, facts.memtable_entry_bytes, i) * kFullLevel) {
       returning += entries;
     }
   }

@@ -29,9 +29,17 @@ struct StoreFacts {
   // N, entries in the index. Live ones and the dead that merges leave on the mean: a number that
   // swings as merges drop dead entries would make the tuner swing with it.
   double entries = 0;
-  double entry_bytes = 40;    // on disk, in a table, without filter
+  double entry_bytes = 40;  // on disk, in a table, without filter
+  // Memory of the memtables (TreeShape::memtable_bytes) per entry of one that is full: a batch is
+  // the quotient.
+  double memtable_entry_bytes = 40;
+  // A candidate has as many levels as so many times its entries need: a tree that is nearly full
+  // has a level more for much of the time.
+  double level_headroom = 1;
   double journal_bytes = 50;  // per put; 0 without a journal
   double block_bytes = 4096;
+  // Not negative: every run gets so many filter bits per entry, instead of its share of the budget.
+  double fixed_filter_bits = -1;
   double page_bytes = 0;  // tensor bytes per put; 0 for entries only
   double log_write_amplification = 1;
   double cache_hit_ratio = 0;  // of index block reads, for candidates

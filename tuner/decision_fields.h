@@ -44,8 +44,11 @@ template <class Archive>
 void DescribeFields(Archive& a, StoreFacts& v) noexcept {
   a.Number("entries", v.entries);
   a.Number("entry_bytes", v.entry_bytes);
+  a.Number("memtable_entry_bytes", v.memtable_entry_bytes);
+  a.Number("level_headroom", v.level_headroom);
   a.Number("journal_bytes", v.journal_bytes);
   a.Number("block_bytes", v.block_bytes);
+  a.Number("fixed_filter_bits", v.fixed_filter_bits);
   a.Number("page_bytes", v.page_bytes);
   a.Number("log_write_amplification", v.log_write_amplification);
   a.Number("cache_hit_ratio", v.cache_hit_ratio);
@@ -159,6 +162,15 @@ template <class Archive>
 void DescribeFields(Archive& a, Measurement& v) noexcept {
   a.Number("predicted_s", v.predicted_s);
   a.Number("measured_s", v.measured_s);
+  a.Number("put_predicted_s", v.put_predicted_s);
+  a.Number("put_measured_s", v.put_measured_s);
+}
+
+template <class Archive>
+void DescribeFields(Archive& a, Aftermath& v) noexcept {
+  a.Number("windows", v.windows);
+  a.Number("operations", v.operations);
+  a.Object("mean", v.mean);
 }
 
 template <class Archive>
@@ -181,6 +193,7 @@ void DescribeFields(Archive& a, DecisionRecord& v) noexcept {
   a.Object("outcome", v.outcome);
   a.Number("error_mean_ratio", v.error_mean_ratio);
   a.Object("measured", v.measured);
+  a.Object("after", v.after);
 }
 
 }  // namespace lamina::tuner

@@ -15,31 +15,6 @@ std::string Printed(double value) noexcept {
   return std::string(digits, end);
 }
 
-// Why the verdict is what it is, as a sentence.
-std::string ReasonOf(const DecisionRecord& record) noexcept {
-  const DecisionOutcome& outcome = record.outcome;
-  const std::string gain = Printed(outcome.gain_s * 1e6) + " us/op";
-  const std::string required = Printed(outcome.required_gain_s * 1e6) + " us/op";
-  const std::string regret = Printed(outcome.regret_after_s) + " s";
-  const std::string threshold = Printed(outcome.threshold_s) + " s";
-  switch (outcome.verdict) {
-    case Verdict::kKeep:
-      return "the present shape is the best one";
-    case Verdict::kWithinError:
-      return "the best shape gains " + gain + ", within the model's error of " + required;
-    case Verdict::kAccumulating:
-      return "regret of " + regret + " has not reached the transition's " + threshold;
-    case Verdict::kDwelling:
-      return "regret of " + regret + " covers the transition's " + threshold + ", but only " +
-             Printed(record.inputs.dwell_entries) + " of " + Printed(outcome.dwell_required) +
-             " entries were written since the last switch";
-    case Verdict::kSwitch:
-      return "regret of " + regret + " reached the transition's " + threshold + "; the gain of " +
-             gain + " is above the model's error of " + required;
-  }
-  return "unknown";
-}
-
 class JsonArchive {
  public:
   template <class T>
@@ -97,6 +72,35 @@ std::string JsonOf(T value) noexcept {
 }
 
 }  // namespace
+
+const TreeShape& ShapeAfter(const DecisionRecord& record) noexcept {
+  const bool switched = record.outcome.verdict == Verdict::kSwitch && record.applied;
+  return switched ? record.candidates.front().shape : record.current.shape;
+}
+
+std::string ReasonOf(const DecisionRecord& record) noexcept {
+  const DecisionOutcome& outcome = record.outcome;
+  const std::string gain = Printed(outcome.gain_s * 1e6) + " us/op";
+  const std::string required = Printed(outcome.required_gain_s * 1e6) + " us/op";
+  const std::string regret = Printed(outcome.regret_after_s) + " s";
+  const std::string threshold = Printed(outcome.threshold_s) + " s";
+  switch (outcome.verdict) {
+    case Verdict::kKeep:
+      return "the present shape is the best one";
+    case Verdict::kWithinError:
+      return "the best shape gains " + gain + ", within the model's error of " + required;
+    case Verdict::kAccumulating:
+      return "regret of " + regret + " has not reached the transition's " + threshold;
+    case Verdict::kDwelling:
+      return "regret of " + regret + " covers the transition's " + threshold + ", but only " +
+             Printed(record.inputs.dwell_entries) + " of " + Printed(outcome.dwell_required) +
+             " entries were written since the last switch";
+    case Verdict::kSwitch:
+      return "regret of " + regret + " reached the transition's " + threshold + "; the gain of " +
+             gain + " is above the model's error of " + required;
+  }
+  return "unknown";
+}
 
 const char* TriggerName(Trigger trigger) noexcept {
   switch (trigger) {

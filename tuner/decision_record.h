@@ -22,12 +22,23 @@ enum class Trigger : uint8_t {
 // "none", "first", "mix", "growth".
 const char* TriggerName(Trigger trigger) noexcept;
 
-// What lookups and scans of a window cost, beside what had been predicted for the real runs.
-// Seconds per operation; measured_s is 0 when it was not measured.
+// What lookups and scans of a window cost, and what flushes and merges did, beside what had been
+// predicted for the real runs. Seconds per operation; what was not measured is 0. Merges come in
+// bursts: only over many windows does their measurement say something.
 struct Measurement {
   double predicted_s = 0;
   double measured_s = 0;
+  double put_predicted_s = 0;
+  double put_measured_s = 0;
   friend bool operator==(const Measurement&, const Measurement&) = default;
+};
+
+// What happened after a decision: the windows until the next one that was journaled.
+struct Aftermath {
+  uint64_t windows = 0;
+  uint64_t operations = 0;
+  Measurement mean;
+  friend bool operator==(const Aftermath&, const Aftermath&) = default;
 };
 
 struct DecisionRecord {
@@ -52,10 +63,17 @@ struct DecisionRecord {
   DecisionOutcome outcome;
   double error_mean_ratio = 1;  // ModelError::mean_ratio
   Measurement measured;         // of this window, under the present shape
+  Aftermath after;              // of those that followed
 
   static constexpr size_t kMaxCandidates = 3;
   friend bool operator==(const DecisionRecord&, const DecisionRecord&) = default;
 };
+
+// The shape in force once the decision was made.
+const TreeShape& ShapeAfter(const DecisionRecord& record) noexcept;
+
+// Why the verdict is what it is, as a sentence.
+std::string ReasonOf(const DecisionRecord& record) noexcept;
 
 // The record as one JSON object. Numbers are printed so that they read back as the same doubles;
 // all of the model's inputs and intermediate results are there.

@@ -110,6 +110,19 @@ bool IsZero(std::span<const std::byte> bytes) noexcept {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
+void AddWindow(const DecisionRecord& window, Aftermath* after) noexcept {
+  const uint64_t operations = window.counters.operations();
+  ++after->windows;
+  after->operations += operations;
+  if (after->operations == 0) return;
+  const double share = static_cast<double>(operations) / static_cast<double>(after->operations);
+  const auto move = [share](double* mean, double value) { *mean += share * (value - *mean); };
+  move(&after->mean.predicted_s, window.measured.predicted_s);
+  move(&after->mean.measured_s, window.measured.measured_s);
+  move(&after->mean.put_predicted_s, window.measured.put_predicted_s);
+  move(&after->mean.put_measured_s, window.measured.put_measured_s);
+}
+
 }  // namespace
 
 std::string EncodeBlock(const DecisionRecord& record) noexcept {
@@ -184,17 +197,43 @@ Journal::LoadReport Journal::Load(std::span<const std::byte> file) noexcept {
   if (found.size() > blocks_) found.erase(found.begin(), found.end() - blocks_);
   records_.assign(found.begin(), found.end());
   next_sequence_ = records_.empty() ? 1 : records_.back().sequence + 1;
+  windows_written_ = records_.empty() ? 0 : records_.back().after.windows;
   report.records = static_cast<uint32_t>(records_.size());
   return report;
 }
 
 Journal::Write Journal::Append(DecisionRecord record) noexcept {
   record.sequence = next_sequence_++;
-  Write write = {.file_offset = (record.sequence - 1) % blocks_ * kJournalBlockBytes,
-                 .block = EncodeBlock(record)};
+  Write write = WriteOf(record);
+  windows_written_ = record.after.windows;
   records_.push_back(std::move(record));
   if (records_.size() > blocks_) records_.pop_front();
   return write;
+}
+
+Journal::Write Journal::WriteOf(const DecisionRecord& record) const noexcept {
+  return {.file_offset = (record.sequence - 1) % blocks_ * kJournalBlockBytes,
+          .block = EncodeBlock(record)};
+}
+
+std::vector<Journal::Write> Journal::Note(const DecisionRecord& window) noexcept {
+  std::vector<Write> writes;
+  const bool news = IsNews(window);
+  if (!records_.empty()) {
+    Aftermath& after = records_.back().after;
+    AddWindow(window, &after);
+    if (news || after.windows >= 2 * windows_written_) {
+      if (auto write = Finish()) writes.push_back(std::move(*write));
+    }
+  }
+  if (news) writes.push_back(Append(window));
+  return writes;
+}
+
+std::optional<Journal::Write> Journal::Finish() noexcept {
+  if (records_.empty() || records_.back().after.windows == windows_written_) return std::nullopt;
+  windows_written_ = records_.back().after.windows;
+  return WriteOf(records_.back());
 }
 
 bool Journal::IsNews(const DecisionRecord& record) const noexcept {

@@ -12,8 +12,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "tuner/decision_record.h"
@@ -44,6 +46,13 @@ class Journal {
   // Numbers the record, keeps it, and says what to write.
   Write Append(DecisionRecord record) noexcept;
 
+  // A window has closed: adds what was measured to what happened after the last record, and appends
+  // the window when it is news. The last record is written anew when that ends it, and when twice
+  // as many windows have followed it as when it was written before.
+  std::vector<Write> Note(const DecisionRecord& window) noexcept;
+  // The last record as it is by now; none when it was written so, or when there is none.
+  std::optional<Write> Finish() noexcept;
+
   // Whether this window says anything that the last record does not.
   [[nodiscard]] bool IsNews(const DecisionRecord& record) const noexcept;
 
@@ -58,9 +67,12 @@ class Journal {
   [[nodiscard]] std::string ToJson(size_t limit = SIZE_MAX) const noexcept;
 
  private:
+  [[nodiscard]] Write WriteOf(const DecisionRecord& record) const noexcept;
+
   uint32_t blocks_;
   uint64_t next_sequence_ = 1;
   std::deque<DecisionRecord> records_;
+  uint64_t windows_written_ = 0;  // Aftermath::windows of the last record, as on disk
 };
 
 // One block of the file, checksum included.

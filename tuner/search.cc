@@ -169,7 +169,9 @@ uint64_t FilterBudget(const SearchSpace& space, const StoreFacts& facts,
   if (space.filter_bits_per_key >= 0) {
     return static_cast<uint64_t>(space.filter_bits_per_key * facts.entries);
   }
-  return (space.memory_bytes - std::min(space.memory_bytes, memtable_bytes)) * 8;
+  const auto rest =
+      static_cast<double>(space.memory_bytes - std::min(space.memory_bytes, memtable_bytes)) * 8;
+  return static_cast<uint64_t>(std::min(rest, space.max_filter_bits_per_key * facts.entries));
 }
 
 }  // namespace lamina::tuner

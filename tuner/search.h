@@ -22,7 +22,7 @@ struct SearchSpace {
   uint32_t max_size_ratio = kMaxSizeRatio;
   // K different from level to level, beside the last. Ignored unless policy is kAny.
   bool per_level_runs = true;
-  // Memory for memtable and filters together, bytes. A memtable takes its size; filters the rest.
+  // Memory for memtables and filters together, bytes. Memtables take their size; filters the rest.
   uint64_t memory_bytes = uint64_t{64} << 20;
   uint64_t min_memtable_bytes = uint64_t{1} << 20;
   uint64_t max_memtable_bytes = uint64_t{1} << 30;
@@ -30,6 +30,8 @@ struct SearchSpace {
   uint32_t memtable_steps = 1;
   // Pins the filters, bits per entry, instead of "the rest of the memory". Negative: not pinned.
   double filter_bits_per_key = -1;
+  // Unless pinned: the most bits per entry that the budget may have.
+  double max_filter_bits_per_key = kMaxFilterBits;
 };
 
 struct Candidate {

@@ -22,8 +22,8 @@ struct TreeShape {
   uint32_t size_ratio = 10;                      // T
   std::array<uint8_t, kMaxLevels> upper_runs{};  // K_i of a level that is not the last; 1 to T-1
   uint8_t last_runs = 1;                         // K of the last level (Z); 1 to T-1
-  uint64_t memtable_bytes = uint64_t{32} << 20;
-  uint64_t filter_bits = 0;  // budget over all runs
+  uint64_t memtable_bytes = uint64_t{32} << 20;  // of all memtables together
+  uint64_t filter_bits = 0;                      // budget over all runs
 
   // K_i: the most runs that level `level` of a tree of `level_count` levels may hold.
   [[nodiscard]] uint32_t RunsAt(uint32_t level, uint32_t level_count) const noexcept {

@@ -13,10 +13,11 @@ namespace lamina::tuner {
 // Operations on the index. A page that was located with its stem's neighbours by one seek counts in
 // the stem scan, not as a lookup.
 struct WorkloadCounters {
-  uint64_t puts_written = 0;     // pages that got a new entry
-  uint64_t puts_present = 0;     // pages that were there already
-  uint64_t put_lookups = 0;      // of the two above, how many the index had to be asked for
-  uint64_t lookups_missing = 0;  // other than those of puts
+  uint64_t puts_written = 0;  // pages that got a new entry
+  uint64_t puts_present = 0;  // pages that were there already
+  // Of the two above, how many the index had to be asked for, unless those are counted below.
+  uint64_t put_lookups = 0;
+  uint64_t lookups_missing = 0;
   uint64_t lookups_existing = 0;
   uint64_t stem_scans = 0;  // seeks that then walked along a path
   uint64_t stem_scan_entries = 0;

@@ -60,6 +60,11 @@ Shape Store::Impl::TargetShape() const noexcept {
 Status Store::Impl::SetShape(const Shape& shape) noexcept {
   const Call call(*this);
   LAMINA_RETURN_IF_ERROR(call.status());
+  return AdoptShape(shape);
+}
+
+// Followed once it is durable, so that a crash leaves either the old shape or the new one.
+Status Store::Impl::AdoptShape(const Shape& shape) noexcept {
   LAMINA_RETURN_IF_ERROR(shape.Validate());
   {
     std::lock_guard lock(manifest_mutex_);
@@ -158,7 +163,10 @@ void Store::Impl::CountJob(const Job& job, const MergeJobStats& stats) noexcept 
     return;
   }
   StoreCounters::Add(counters_.compactions, 1);
+  const bool eager = job.reason == Job::Reason::kRunCap || job.reason == Job::Reason::kCapacity;
+  if (eager) StoreCounters::Add(counters_.compaction_eager_bytes, stats.bytes_written);
   for (const auto& level : stats.bytes_read) {
+    if (eager) StoreCounters::Add(counters_.compaction_eager_bytes, level.bytes);
     StoreCounters::Add(counters_.compaction_bytes_read, level.bytes);
     StoreCounters::Add(counters_.compaction_levels[level.level].bytes_read, level.bytes);
   }
@@ -241,6 +249,7 @@ std::unique_ptr<BackgroundTask> Store::Impl::Claim(Job job) noexcept {
 }
 
 std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
+  if (auto tuning = NextTuning()) return tuning;
   std::lock_guard lock(manifest_mutex_);
   if (!manifest_->status().ok()) return nullptr;
   const Tree& tree = *manifest_->state().tree;
@@ -252,6 +261,13 @@ std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
     return Claim(std::move(*job));
   }
   if (auto job = PickCompaction(tree, shape, PickOptions(), jobs_in_flight_))
+    return Claim(std::move(*job));
+  if (eager_shape_wanted_) {
+    if (auto job = PickEager(tree, shape, PickOptions(), jobs_in_flight_))
+      return Claim(std::move(*job));
+    if (jobs_in_flight_.empty()) eager_shape_wanted_ = false;
+  }
+  if (auto job = PickLift(tree, shape, PickOptions(), jobs_in_flight_))
     return Claim(std::move(*job));
   return NextGarbageJob(tree);
 }

@@ -63,6 +63,14 @@ struct StoreCounters {
   Counter write_payload_bytes{0};  // of pages; padding is no amplification
   Counter bounced_bytes{0};        // copied once, because the caller's buffers were not aligned
 
+  // Questions to the index, beyond memtables: how often a page was looked for in the runs, and
+  // whether none, it alone, or it and the pages behind it were found there.
+  Counter lookups_missing{0}, lookups_existing{0};
+  Counter stem_scans{0}, stem_scan_pages{0};
+  Counter blocks_fetched{0};  // ahead of the lookups that need them
+  // Fetches of a few blocks while nothing else of the call was in flight, for the device's latency.
+  Counter lone_fetches{0}, lone_fetch_ns{0};
+
   // Upkeep.
   Counter checkpoints{0}, checkpoint_failures{0};
   Counter tables_written{0}, table_bytes_written{0};
@@ -74,7 +82,8 @@ struct StoreCounters {
   Counter compactions{0}, compaction_moves{0}, compaction_bytes_read{0},
       compaction_bytes_written{0};
   Counter compaction_entries_copied{0}, compaction_entries_dropped{0};
-  Counter entries_flushed{0};  // from memtables into tables: what copies are counted against
+  Counter compaction_eager_bytes{0};  // of these read and written, for the sake of a lowered shape
+  Counter entries_flushed{0};         // from memtables into tables: what copies are counted against
   // Of merges: bytes of the tables read from a level, bytes and entries written into it.
   struct Level {
     Counter bytes_read{0}, bytes_written{0}, entries_copied{0};

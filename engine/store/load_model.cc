@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 namespace lamina {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 constexpr double kCallUs = 80;
 constexpr double kRequestUs = 2;
 constexpr double kBytesPerUs = 2500;
+// Gets of so many bytes are limited by bandwidth.
+constexpr uint64_t kLargeBytes = uint64_t{4} << 20;
 
 double NominalUs(const LoadModel::Load& load) noexcept {
   return kCallUs + kRequestUs * static_cast<double>(load.requests) +
@@ -94,6 +97,14 @@ void LoadModel::Observe(const Load& load, double us) noexcept {
   const std::lock_guard lock(mutex_);
   errors_.Add(std::abs(PredictLocked(load).us_p50 - us) / us);
   factors_[KindOf(load)].Add(us / NominalUs(load));
+  if (load.bytes < kLargeBytes || load.bytes_ahead > 0 || !(us > 0)) return;
+  bandwidth_.bytes += load.bytes;
+  bandwidth_.bytes_per_us = std::max(bandwidth_.bytes_per_us, static_cast<double>(load.bytes) / us);
+}
+
+LoadModel::Bandwidth LoadModel::TakeBandwidth() noexcept {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(bandwidth_, {});
 }
 
 LoadModel::Error LoadModel::error() const noexcept {

@@ -43,6 +43,14 @@ class LoadModel {
   void Observe(const Load& load, double us) noexcept;
   [[nodiscard]] Error error() const noexcept;
 
+  // Of the large gets since the last call, with nothing ahead of them: their bytes, and the rate of
+  // the fastest, which says most of the device.
+  struct Bandwidth {
+    uint64_t bytes = 0;
+    double bytes_per_us = 0;
+  };
+  Bandwidth TakeBandwidth() noexcept;
+
   using Clock = std::chrono::steady_clock;
 
   // A get, while it runs: its bytes, and since when it may have slots pinned.
@@ -87,6 +95,7 @@ class LoadModel {
   std::multiset<Clock::time_point> running_since_;
   std::map<Kind, Window> factors_;
   Window errors_;
+  Bandwidth bandwidth_;
 };
 
 }  // namespace lamina

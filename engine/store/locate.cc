@@ -1,6 +1,7 @@
 #include "engine/store/locate.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 #include "engine/base/mutation.h"
@@ -47,23 +48,58 @@ void Locator::Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& foun
   if (location.found || !Counts(path, page, found.entry)) return;
   location.entry = found.entry;
   location.found = true;
+  ++accepted_;
 }
 
-void Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
+// The runs were asked for a page; so many were found, it and those behind it.
+void Locator::Tally(uint64_t found) noexcept {
+  if (found == 0) {
+    ++lookups_missing_;
+  } else if (found == 1) {
+    ++lookups_existing_;
+  } else {
+    ++stem_scans_;
+    stem_scan_pages_ += found;
+  }
+}
+
+// Of stems that no answer was waited for, filters were asked and blocks fetched all the same.
+void Locator::TallyRest(const Path::Impl& path, size_t stem, size_t candidate) noexcept {
+  for (; stem < stems_.size(); ++stem) {
+    const Stem& one = stems_[stem];
+    if (NextMissing(path, one, one.lookup.first) == one.lookup.end) continue;
+    const size_t before = candidate;
+    while (candidate < candidates_.size() && candidates_[candidate].stem <= stem) ++candidate;
+    Tally(candidate > before ? 1 : 0);
+  }
+}
+
+void Locator::CountTally() noexcept {
+  StoreCounters::Add(counters_.lookups_missing, lookups_missing_);
+  StoreCounters::Add(counters_.lookups_existing, lookups_existing_);
+  StoreCounters::Add(counters_.stem_scans, stem_scans_);
+  StoreCounters::Add(counters_.stem_scan_pages, stem_scan_pages_);
+}
+
+uint64_t Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
   for (size_t page = first; page < first + count; ++page) {
     Location& location = path.locations[page];
     location.found = location.found && Counts(path, page, location.entry);
   }
   SplitIntoStems(path, first, count);
   for (const Stem& stem : stems_) FindInMemtables(path, stem);
-  if (view_.runs.empty()) return;
+  if (view_.runs.empty()) return 0;
   AskFilters(path);
   FetchBlocks();
   size_t candidate = 0;
   for (size_t stem = 0; stem < stems_.size(); ++stem) {
-    if (!FindInRuns(path, stem, stop_at_miss, &candidate)) break;
+    if (FindInRuns(path, stem, stop_at_miss, &candidate)) continue;
+    TallyRest(path, stem + 1, candidate);
+    break;
   }
   for (const Candidate& one : candidates_) one.table->CountUnused(one.lookup);
+  CountTally();
+  return lookups_missing_ + lookups_existing_ + stem_scans_;
 }
 
 void Locator::FindInMemtables(Path::Impl& path, const Stem& stem) noexcept {
@@ -110,7 +146,16 @@ void Locator::FetchBlocks() noexcept {
   if (!queue.ok()) return;  // no matter: blocks are then read one by one
   fetcher_.emplace(cache_);
   for (Candidate& candidate : candidates_) fetcher_->Add(candidate.table, &candidate.lookup);
-  fetcher_->Run(queue->get());
+  const auto began = std::chrono::steady_clock::now();
+  const size_t blocks = fetcher_->Run(queue->get());
+  StoreCounters::Add(counters_.blocks_fetched, blocks);
+  // More of them at a time wait for each other.
+  constexpr size_t kFew = 4;
+  if (blocks == 0 || blocks > kFew) return;
+  const auto took = std::chrono::steady_clock::now() - began;
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
+  StoreCounters::Add(counters_.lone_fetches, 1);
+  StoreCounters::Add(counters_.lone_fetch_ns, static_cast<uint64_t>(ns));
 }
 
 bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
@@ -119,11 +164,13 @@ bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
   const auto found = [&](uint32_t page) { return path.locations[stem.begin + page].found; };
   uint32_t page = NextMissing(path, stem, stem.lookup.first);
   if (page == stem.lookup.end) return true;
+  uint64_t before = accepted_;
   for (; *candidate < candidates_.size() && candidates_[*candidate].stem == stem_index;
        ++*candidate) {
     Candidate& one = candidates_[*candidate];
     if (!found(page)) FindInTable(path, stem, *one.table, &one.lookup);
   }
+  Tally(accepted_ - before);
   while (true) {
     if (!found(page)) {
       if (stop_at_miss) return false;
@@ -131,6 +178,7 @@ bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
     }
     page = NextMissing(path, stem, page);
     if (page == stem.lookup.end) return true;
+    before = accepted_;
     for (const OpenRun& run : view_.runs) {
       const Table* table = run.TableFor(stem.lookup.key(page));
       if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
@@ -139,6 +187,7 @@ bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
       FindInTable(path, stem, *table, &lookup);
       if (found(page)) break;
     }
+    Tally(accepted_ - before);
   }
 }
 

@@ -34,7 +34,8 @@ class Locator {
 
   // Brings path.locations[first, first + count) up to date. With `stop_at_miss`, pages behind the
   // first missing one are left as they are. Damage in the index is counted and makes pages missing.
-  void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
+  // Returns how many times the runs were asked for a page.
+  uint64_t Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
 
   // Appends every entry of a page in any source, whether it counts or not. An index block that
   // cannot be read is an error here: what it holds is not known.
@@ -62,6 +63,9 @@ class Locator {
   void FindInTable(Path::Impl& path, const Stem& stem, const Table& table,
                    StemLookup* lookup) noexcept;
   void Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& found) noexcept;
+  void Tally(uint64_t found) noexcept;
+  void TallyRest(const Path::Impl& path, size_t stem, size_t candidate) noexcept;
+  void CountTally() noexcept;
   [[nodiscard]] bool Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept;
   // First page of [from, stem.lookup.end) that is not located, or end.
   [[nodiscard]] uint32_t NextMissing(const Path::Impl& path, const Stem& stem,
@@ -77,6 +81,12 @@ class Locator {
   // Pins what was fetched until it has been looked at: a small cache might lose it before.
   std::optional<BlockFetcher> fetcher_;
   std::vector<FoundEntry> found_;
+  uint64_t accepted_ = 0;  // pages
+  // Of this call, as in StoreCounters.
+  uint64_t lookups_missing_ = 0;
+  uint64_t lookups_existing_ = 0;
+  uint64_t stem_scans_ = 0;
+  uint64_t stem_scan_pages_ = 0;
 };
 
 }  // namespace lamina

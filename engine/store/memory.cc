@@ -32,21 +32,33 @@ uint64_t Without(uint64_t bytes, uint64_t taken) noexcept {
 
 // Memtables (one active, the frozen ones) and the bounce pool.
 uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
-  constexpr uint64_t kMemtables = 3;
   return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes;
+}
+
+// What filters may take. What smaller memtables than the options allow leave is theirs: slots,
+// which would keep it when memtables grow again, do not see it.
+uint64_t Store::Impl::FilterMemoryBytes() const noexcept {
+  const uint64_t saved = kMemtables * (most_memtable_bytes_ - memtable_bytes_);
+  uint64_t memory = Without(ElasticMemoryBytes(), budget_.memory_bytes() + tables_->index_bytes());
+  if (options_.filter_bits < 0)
+    memory = std::min(memory, options_.memory_bytes / kFilterMemoryShare);
+  return memory + saved;
 }
 
 // For slots and tables.
 uint64_t Store::Impl::ElasticMemoryBytes() const noexcept {
+  const uint64_t saved = kMemtables * (most_memtable_bytes_ - memtable_bytes_);
   return Without(options_.memory_bytes,
-                 FixedMemoryBytes() + policy_memory_bytes_ + SegmentTable::kIndexBytes);
+                 FixedMemoryBytes() + saved + policy_memory_bytes_ + SegmentTable::kIndexBytes);
 }
 
 // The block cache has what the rest leaves. Called again whenever tables have changed or a segment
 // is about to be added, so that a store that grows stays within its memory.
 void Store::Impl::SizeCache() noexcept {
-  const uint64_t used = SegmentTable::kIndexBytes + budget_.memory_bytes() +
-                        tables_->memory_bytes() + FixedMemoryBytes() + evictor_->memory_bytes();
+  const uint64_t others = SegmentTable::kIndexBytes + budget_.memory_bytes() +
+                          tables_->memory_bytes() + evictor_->memory_bytes();
+  if (tuner_ != nullptr) FitMemtable(Without(options_.memory_bytes, others));
+  const uint64_t used = others + FixedMemoryBytes();
   cache_->SetCapacity(static_cast<size_t>(Without(options_.memory_bytes, used)));
   std::lock_guard lock(memory_mutex_);
   BoundSlots();
@@ -69,17 +81,19 @@ bool Store::Impl::TryAddSegment(uint32_t slot_bytes, uint32_t* slots) noexcept {
   return true;
 }
 
+double Store::Impl::FilterBitsPerEntry() const noexcept {
+  return environment_.filter_bits_per_entry > 0 ? environment_.filter_bits_per_entry
+                                                : kFilterBitsPerEntry;
+}
+
 double Store::Impl::FilterBitsFor(uint64_t writer, uint32_t level, uint64_t entries,
                                   std::span<const RunPtr> leaving) noexcept {
   const Shape shape = TargetShape();
   std::lock_guard lock(memory_mutex_);
-  uint64_t memory = Without(ElasticMemoryBytes(), budget_.memory_bytes() + tables_->index_bytes());
-  if (options_.filter_bits < 0)
-    memory = std::min(memory, options_.memory_bytes / kFilterMemoryShare);
   FilterBudget budget;
   budget.fixed_bits_per_key = options_.filter_bits;
-  budget.bits_per_entry = kFilterBitsPerEntry;
-  budget.memory_bits = memory * 8;
+  budget.bits_per_entry = FilterBitsPerEntry();
+  budget.memory_bits = FilterMemoryBytes() * 8;
   return filters_being_written_.Allot(writer, budget, *CurrentView()->tree, shape,
                                       PickOptions().batch_entries, level, entries, leaving);
 }

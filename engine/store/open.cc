@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/io/posix_file_system.h"
+#include "engine/store/device_probe.h"
 #include "engine/store/policy_file.h"
 #include "engine/store/recovery.h"
 #include "engine/store/store_impl.h"
@@ -64,17 +65,8 @@ std::string NormalisedLogDir(const std::string& path) {
 bool MayBeLeftover(std::string_view name) {
   uint64_t number = 0;
   return name == kLockFileName || name == kDefaultLogDir || name == "CURRENT.tmp" ||
-         name == kBallastFileName || ParseManifestFileName(name, &number);
-}
-
-// Options that are read and not yet acted upon are refused rather than ignored.
-Status RefuseUnsupported(const Options& options) {
-  const Options defaults;
-  const char* name = nullptr;
-  if (options.tuner != defaults.tuner) name = "tuner";
-  if (name == nullptr) return Status::Ok();
-  return Status::NotSupported(std::string("option ") + name +
-                              ": only the default is implemented in version " + Version());
+         name == kBallastFileName || name == kDeviceProbeFileName ||
+         ParseManifestFileName(name, &number);
 }
 
 }  // namespace
@@ -98,7 +90,6 @@ Result<std::unique_ptr<Store::Impl>> Store::Impl::Open(const std::string& direct
                                                        StoreEnvironment environment) noexcept {
   if (directory.empty()) return Status::InvalidArgument("open: the directory's name is empty");
   LAMINA_RETURN_IF_ERROR(options.Validate());
-  LAMINA_RETURN_IF_ERROR(RefuseUnsupported(options));
   std::string name = directory;
   while (name.size() > 1 && name.back() == '/') name.pop_back();
   std::unique_ptr<Impl> store(new Impl(std::move(name), options, std::move(environment)));
@@ -264,6 +255,7 @@ Status Store::Impl::OpenStore() noexcept {
   state.clean_close = false;
   shape_ = InitialShape(state.shape);
   state.shape = shape_.ToString();
+  if (options_.tuner != Options::Tuner::kOff) MakeTuner(DeviceModelFor(&state));
   const uint64_t epoch = state.open_epoch;
   next_segment_id_ = state.next_segment_id;
   LAMINA_ASSIGN_OR_RETURN(
@@ -317,11 +309,10 @@ void Store::Impl::EndPhase(const char* name) noexcept {
 void Store::Impl::MakeParts() noexcept {
   constexpr uint64_t kMaxBounceBytes = uint64_t{64} << 20;
   constexpr uint64_t kMinMemtableBytes = uint64_t{64} << 10;
-  memtable_bytes_ =
+  most_memtable_bytes_ =
       std::max(kMinMemtableBytes, std::min(options_.memtable_bytes, options_.memory_bytes / 16));
-  // A node, a candidate, and its share of a hash table that is a power of two.
-  constexpr uint64_t kMemtableBytesPerEntry = 104;
-  memtable_entries_ = memtable_bytes_ / kMemtableBytesPerEntry;
+  planned_memtable_bytes_ = most_memtable_bytes_;
+  SetMemtable(most_memtable_bytes_);
   SizeByCapacity();
   bounce_ = std::make_unique<BufferPool>(options_.request_bytes,
                                          std::min(kMaxBounceBytes, options_.memory_bytes / 8));
@@ -456,6 +447,7 @@ Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
   }
   const uint64_t slots = log_->memory_bytes();
   const uint64_t tables = tables_->memory_bytes();
+  FitMemtable(options_.memory_bytes - std::min(options_.memory_bytes, slots + tables));
   const uint64_t fixed = FixedMemoryBytes();
   if (slots + tables + fixed > options_.memory_bytes) {
     return Status::InvalidArgument("option memory_bytes: " + std::to_string(options_.memory_bytes) +
@@ -493,7 +485,7 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
   for (const std::string& name : names) {
     uint64_t number = 0;
     uint32_t segment = 0;
-    bool orphan = name == "CURRENT.tmp";
+    bool orphan = name == "CURRENT.tmp" || name == kDeviceProbeFileName;
     if (ParseTableFileName(name, &number)) {
       orphan = !tables.contains(number);
     } else if (ParseManifestFileName(name, &number)) {
@@ -541,6 +533,7 @@ Store::Impl::~Impl() {
     // What cannot be checkpointed is replayed at the next open.
     const Status status = Checkpoint(true);
     if (!status.ok()) NoteBackgroundError(status);
+    if (tuner_ != nullptr) tuner_->Close();
   }
 }
 

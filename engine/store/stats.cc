@@ -48,6 +48,12 @@ constexpr NamedCounter kPageCounters[] = {
     {"rejected_policy", &StoreCounters::rejected_policy},
     {"rejected_follows", &StoreCounters::rejected_follows},
 };
+constexpr NamedCounter kLookupCounters[] = {
+    {"missing", &StoreCounters::lookups_missing},
+    {"existing", &StoreCounters::lookups_existing},
+    {"stem_scans", &StoreCounters::stem_scans},
+    {"stem_scan_pages", &StoreCounters::stem_scan_pages},
+};
 constexpr NamedCounter kUpkeepCounters[] = {
     {"checkpoints", &StoreCounters::checkpoints},
     {"checkpoint_failures", &StoreCounters::checkpoint_failures},
@@ -66,6 +72,7 @@ constexpr NamedCounter kUpkeepCounters[] = {
     {"compaction_moves", &StoreCounters::compaction_moves},
     {"compaction_bytes_read", &StoreCounters::compaction_bytes_read},
     {"compaction_bytes_written", &StoreCounters::compaction_bytes_written},
+    {"compaction_eager_bytes", &StoreCounters::compaction_eager_bytes},
     {"compaction_entries_copied", &StoreCounters::compaction_entries_copied},
     {"compaction_entries_dropped", &StoreCounters::compaction_entries_dropped},
     {"entries_flushed", &StoreCounters::entries_flushed},
@@ -223,6 +230,7 @@ std::string Store::Impl::StatsJson() noexcept {
   WriteSubmitted(json);
   WriteCounters(json, "calls", kCallCounters, counters_);
   WriteCounters(json, "pages", kPageCounters, counters_);
+  WriteCounters(json, "lookups", kLookupCounters, counters_);
   WriteCounters(json, "upkeep", kUpkeepCounters, counters_);
 
   const auto view = CurrentView();
@@ -293,7 +301,7 @@ std::string Store::Impl::StatsJson() noexcept {
 std::string Store::Impl::Explain() noexcept {
   const Call call(*this);
   evictor_->ShowNoted();
-  return "{\"eviction\": " + evictor_->Explain() + "}";
+  return "{\"eviction\": " + evictor_->Explain() + ", \"tuner\": " + ExplainTuner() + "}";
 }
 
 namespace {

@@ -100,7 +100,7 @@ void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop
     const uint64_t before = move_generation_.load(std::memory_order_acquire);
     const auto view = CurrentView();
     Locator locator(*view, *log_, cache_.get(), *queues_, counters_);
-    locator.Locate(path, first, count, stop_at_miss);
+    NoteIndexUse(locator.Locate(path, first, count, stop_at_miss));
     const auto end = path.locations.begin() + static_cast<ptrdiff_t>(first + count);
     const bool all = std::all_of(path.locations.begin() + static_cast<ptrdiff_t>(first), end,
                                  [](const Location& location) { return location.found; });

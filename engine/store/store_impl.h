@@ -49,6 +49,7 @@
 #include "engine/store/counters.h"
 #include "engine/store/evictor.h"
 #include "engine/store/filter_budget.h"
+#include "engine/store/index_tuner.h"
 #include "engine/store/load_model.h"
 #include "engine/store/manifest.h"
 #include "engine/store/path.h"
@@ -92,6 +93,16 @@ struct StoreEnvironment {
   uint64_t capacity_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
+  // The device under the index; without it the tuner measures it, or takes the default where a
+  // seed asks for histories that repeat.
+  std::optional<tuner::DeviceModel> device_model;
+  // In place of the tuner's window. 0: its own.
+  uint64_t tuner_window_operations = 0;
+  // In place of the bits per entry that all filters share, at most; `filter_bits` gives every run
+  // the same instead. 0: the store's own.
+  double filter_bits_per_entry = 0;
+  // Not 0: the tuner takes shapes at random instead of deciding.
+  uint64_t random_shapes_seed = 0;
   // How long after background work has failed, or a table could not be opened, it is tried again.
   std::chrono::milliseconds retry_after{1000};
   // Called by each put at the point from which erases do not wait for it.
@@ -203,6 +214,8 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] Shape shape() const noexcept { return TargetShape(); }
   // Entries of a full memtable: what level capacities are multiples of.
   [[nodiscard]] double batch_entries() const noexcept { return PickOptions().batch_entries; }
+  // Null when the tuner is off.
+  [[nodiscard]] const IndexTuner* tuner() const noexcept { return tuner_.get(); }
 
   static constexpr size_t kMaxPageBytes = size_t{1} << 30;
 
@@ -218,6 +231,7 @@ class Store::Impl final : private SegmentSource {
   friend class PageMover;
   friend class SegmentRetirement;
   friend class ReclaimTask;
+  friend class TuneTask;
 
   // Keeps the store open for the length of a call.
   class Call {
@@ -363,6 +377,8 @@ class Store::Impl final : private SegmentSource {
   Status WaitForLevelZero(Scheduler::Clock::time_point deadline) noexcept;
 
   // ---- memory.cc
+  [[nodiscard]] uint64_t FilterMemoryBytes() const noexcept;  // under memory_mutex_
+  [[nodiscard]] double FilterBitsPerEntry() const noexcept;
   [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
   [[nodiscard]] uint64_t ElasticMemoryBytes() const noexcept;
   void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
@@ -383,6 +399,7 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] Shape TargetShape() const noexcept;
   [[nodiscard]] PickerOptions PickOptions() const noexcept;
   [[nodiscard]] Shape InitialShape(const std::string& recorded) const noexcept;
+  Status AdoptShape(const Shape& shape) noexcept;
   std::unique_ptr<BackgroundTask> NextCompaction() noexcept;
   // Both under manifest_mutex_.
   std::unique_ptr<BackgroundTask> NextGarbageJob(const Tree& tree) noexcept;
@@ -394,6 +411,20 @@ class Store::Impl final : private SegmentSource {
   void NoteBackgroundError(const Status& status) noexcept;
   // Whether a table that cannot be read, in whole or in part, counts as damaged from now on.
   bool GiveUpReading(TableNumber table, const Status& why) noexcept;
+  // ---- tune.cc
+  [[nodiscard]] tuner::DeviceModel DeviceModelFor(ManifestState* state) noexcept;
+  void MakeTuner(const tuner::DeviceModel& device) noexcept;
+  void SetMemtable(uint64_t bytes) noexcept;
+  void FitMemtable(uint64_t available_bytes) noexcept;
+  // So many questions were put to the index: now and then a window is full, and the tuner's turn.
+  void NoteIndexUse(uint64_t lookups) noexcept;
+  std::unique_ptr<BackgroundTask> NextTuning() noexcept;
+  void Tune() noexcept;
+  Status Adopt(const IndexPlan& plan) noexcept;
+  [[nodiscard]] IndexPlan PresentPlan() const noexcept;
+  [[nodiscard]] IndexUse UseOfIndex() const noexcept;
+  [[nodiscard]] tuner::DeviceObservation TakeObservation() noexcept;
+  [[nodiscard]] std::string ExplainTuner() const noexcept;
   // ---- orphans.cc, reopen.cc
   std::unique_ptr<BackgroundTask> NextOrphanWalk() noexcept;
   std::unique_ptr<BackgroundTask> NextVerification() noexcept;
@@ -418,8 +449,7 @@ class Store::Impl final : private SegmentSource {
   std::vector<std::string> recovery_notes_;  // what was found damaged or missing at open
   uint64_t replayed_pages_ = 0;
   std::vector<Phase> open_phases_;
-  uint64_t memtable_bytes_ = 0;       // size at which a memtable is frozen, and
-  uint64_t memtable_entries_ = 0;     // the entries that go into it
+  uint64_t most_memtable_bytes_ = 0;  // as the options have it; the tuner may use less
   uint64_t policy_memory_bytes_ = 0;  // that the eviction policy may grow to
   // By the capacity: of log, at which a checkpoint is due; and of a journal file.
   std::atomic<uint64_t> checkpoint_bytes_{0};
@@ -495,6 +525,19 @@ class Store::Impl final : private SegmentSource {
   std::atomic<bool> reopen_tables_{false};     // likewise taken
   std::atomic<Scheduler::Clock::rep> tables_retried_{0};
 
+  // Set as the store opens, then constant.
+  std::unique_ptr<IndexTuner> tuner_;
+  std::atomic<uint64_t> planned_memtable_bytes_{0};
+  std::atomic<uint64_t> memtable_bytes_{0};    // size at which a memtable is frozen, and
+  std::atomic<uint64_t> memtable_entries_{0};  // the entries that go into it
+  std::atomic<uint64_t> lookups_since_tuned_{0};
+  std::atomic<bool> tuning_wanted_{false};
+  // Levels are to be brought within the shape without waiting for batches.
+  std::atomic<bool> eager_shape_wanted_{false};
+  uint64_t lone_fetches_taken_ = 0;  // by TakeObservation
+  uint64_t lone_fetch_ns_taken_ = 0;
+
+  std::mutex tune_mutex_;    // one step of the tuner at a time; before all others
   std::mutex shrink_mutex_;  // one shrinking at a time; before all others
   std::mutex slots_mutex_;   // the waiters for slots; a leaf
   std::condition_variable slots_freed_;

@@ -36,13 +36,6 @@ TEST_CASE("options that do not exist or are out of range are refused by name") {
   RequireInvalid(Options::Parse("io=threads;require_io_uring=true").status(), "require_io_uring");
 }
 
-TEST_CASE("options that are not implemented are refused, not ignored") {
-  const TemporaryDirectory directory;
-  const auto store = Store::Open(directory / "store", TestOptions("tuner=on"));
-  REQUIRE(store.status().code() == StatusCode::kNotSupported);
-  REQUIRE_FALSE(fs::exists(directory / "store"));
-}
-
 TEST_CASE("options read back what they write") {
   const std::string text =
       "capacity_bytes=3G;log_dirs=/a,/"

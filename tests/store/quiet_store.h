@@ -17,16 +17,23 @@ class QuietStore {
  public:
   static constexpr size_t kPages = 2000;
 
-  explicit QuietStore(const std::string& options) : options_("memtable_bytes=4M;" + options) {
+  // `arrange` may change what the store is opened with.
+  using Arrange = ArrangeStore;
+  explicit QuietStore(const std::string& options, Arrange arrange = {})
+      : arrange_(std::move(arrange)) {
+    SetOptions(options);
     Reopen();
   }
+
+  // For the next Reopen.
+  void SetOptions(const std::string& options) { options_ = "memtable_bytes=4M;" + options; }
 
   // `meanwhile`: while it is closed.
   void Reopen(const std::function<void()>& meanwhile = [] {}) {
     path_.path.reset();
     store_.reset();
     meanwhile();
-    auto opened = OpenSimulatedStore(disk_.Restart(), options_);
+    auto opened = OpenSimulatedStore(disk_.Restart(), options_, 0, {}, arrange_);
     REQUIRE(opened.ok());
     store_ = std::move(*opened);
     path_ = MakePath(*store_, "model", Tokens(0, kPages));
@@ -56,7 +63,8 @@ class QuietStore {
  private:
   static constexpr size_t kPage = 4096;
   SimulatedDisk disk_{3};
-  const std::string options_;
+  const Arrange arrange_;
+  std::string options_;
   std::unique_ptr<Store> store_;
   TestPath path_;
 };

@@ -30,8 +30,9 @@ Shape RandomShape(std::mt19937& random, uint32_t most_ratio) {
 
 // Runs one history and returns every answer that it got, as text. Memtables are so small that the
 // index gets deep, which is required; background work falls in between at random.
-std::string Answers(uint32_t seed, const std::string& options, bool change_shapes) {
-  QuietStore quiet(kSmallTrees + options);
+std::string Answers(uint32_t seed, const std::string& options, bool change_shapes,
+                    const QuietStore::Arrange& arrange = {}) {
+  QuietStore quiet(kSmallTrees + options, arrange);
   std::mt19937 random(seed);
   std::mt19937 others(seed + 1);  // for what may differ between histories
   std::string answers;
@@ -72,6 +73,25 @@ TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the 
   REQUIRE(Answers(seed, "compaction=tiering;size_ratio=4;filter_bits=3", false) == expected);
   REQUIRE(Answers(seed, "compaction=lazy;size_ratio=3;filter_bits=0", false) == expected);
   REQUIRE(Answers(seed, "compaction=auto;table_bytes=64K", true) == expected);
+}
+
+TEST_CASE("one history gives the same answers whatever the tuner decides") {
+  const auto seed = static_cast<uint32_t>(std::random_device()());
+  CAPTURE(seed);
+  const std::string expected = Answers(seed, "compaction=leveling;size_ratio=2", false);
+  const auto tuned = [&](uint64_t random_shapes_seed) {
+    return [random_shapes_seed](StoreEnvironment* environment) {
+      environment->tuner_window_operations = 1000;
+      environment->random_shapes_seed = random_shapes_seed;
+      // So slow that shapes matter in a tree as small as this one.
+      environment->device_model = tuner::DeviceModel{
+          .read_device_s = 1e-3, .read_bytes_per_s = 1e6, .write_bytes_per_s = 1e5};
+    };
+  };
+  REQUIRE(Answers(seed, "tuner=on;size_ratio=2", false, tuned(0)) == expected);
+  REQUIRE(Answers(seed, "tuner=on;size_ratio=3;filter_bits=2", false, tuned(0)) == expected);
+  // Shapes at random, in place of what is asked for.
+  REQUIRE(Answers(seed, "tuner=on;size_ratio=2", false, tuned(seed + 1)) == expected);
 }
 
 // Entries without payloads in memtables so small that a deep tree is quickly made.

@@ -15,12 +15,16 @@
 
 namespace lamina::testing {
 
+// Changes what a store is opened with.
+using ArrangeStore = std::function<void(StoreEnvironment*)>;
+
 // The store "/store". Background work runs where a call waits for it, and through the scheduler.
 // `capacity_bytes` may be less than the option allows; 0: the option.
 inline Result<std::unique_ptr<Store>> OpenSimulatedStore(std::unique_ptr<FileSystem> fs,
                                                          const std::string& options = {},
                                                          uint64_t capacity_bytes = 0,
-                                                         std::function<void()> put_is_over = {}) {
+                                                         std::function<void()> put_is_over = {},
+                                                         const ArrangeStore& arrange = {}) {
   StoreEnvironment environment;
   environment.file_system = std::move(fs);
   environment.seed = 5;
@@ -28,6 +32,7 @@ inline Result<std::unique_ptr<Store>> OpenSimulatedStore(std::unique_ptr<FileSys
   environment.background_threads = 0;
   environment.retry_after = std::chrono::milliseconds(0);
   environment.put_is_over = std::move(put_is_over);
+  if (arrange) arrange(&environment);
   auto parsed = Options::Parse(
       "capacity_bytes=64M;min_free_bytes=0;memory_bytes=64M;memtable_bytes=64K;"
       "checkpoint_seconds=0;" +

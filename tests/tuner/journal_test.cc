@@ -225,6 +225,52 @@ TEST_CASE("only what happened is news") {
   CHECK(journal.IsNews(record));
 }
 
+TEST_CASE("what happened after a decision is kept with it, and written when it has doubled") {
+  Journal journal(8);
+  DecisionRecord window = SomeRecord(1);
+  window.trigger = Trigger::kNone;
+  window.outcome.verdict = Verdict::kKeep;
+  window.counters = {.puts_written = 10000};
+  std::string file(journal.file_bytes(), '\0');
+  size_t writes = 0;
+  const auto note = [&](double lookup_s, double put_s) {
+    window.measured = {
+        .predicted_s = 1, .measured_s = lookup_s, .put_predicted_s = 2, .put_measured_s = put_s};
+    for (const Journal::Write& write : journal.Note(window)) {
+      file.replace(write.file_offset, write.block.size(), write.block);
+      ++writes;
+    }
+  };
+  note(9, 9);
+  REQUIRE(journal.records().size() == 1);
+  for (int i = 0; i < 100; ++i) note(i % 2, 4 * (i % 2));
+  REQUIRE(journal.records().size() == 1);
+  CHECK(writes == 1 + 7);  // itself; after 1, 2, 4, ... 64 windows
+  const auto reloaded = [&] {
+    Journal other(8);
+    CHECK(other.Load(BytesOf(file)).damaged_blocks == 0);
+    return other.records();
+  };
+  CHECK(reloaded().front().after.windows == 64);
+  // The next news ends it.
+  window.outcome.verdict = Verdict::kAccumulating;
+  note(0.5, 2);
+  const auto records = reloaded();
+  REQUIRE(records.size() == 2);
+  CHECK(records[0].after.windows == 101);
+  CHECK(records[0].after.operations == 1010000);
+  CHECK(records[0].after.mean.measured_s == Approx(0.5));
+  CHECK(records[0].after.mean.put_measured_s == Approx(2));
+  CHECK(records[0].after.mean.put_predicted_s == Approx(2));
+  CHECK(records[1].after.windows == 0);
+  CHECK_FALSE(journal.Finish());
+  note(1, 1);
+  CHECK_FALSE(journal.Finish());
+  note(1, 1);
+  note(1, 1);
+  CHECK(journal.Finish());
+}
+
 TEST_CASE("the journal prints valid JSON, newest first, and numbers that read back exactly") {
   Journal journal(8);
   for (uint64_t i = 1; i <= 3; ++i) (void)journal.Append(SomeRecord(i));
