@@ -43,6 +43,7 @@ READERS = {
     'bench/engine_hash': (LOG, IO, BASE),
     'bench/index_': ALL,
     'bench/policy_': (EVICTION, BASE),
+    'bench/tuner_': ALL,
     'bench/whatif': (TUNER, BASE),
     'tests/base/': (BASE,),
     'tests/io/': (IO, BASE),

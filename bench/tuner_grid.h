@@ -1,0 +1,30 @@
+// Predicted beside measured, over shapes, size ratios and filter sizes: each operation alone.
+#ifndef LAMINA_BENCH_TUNER_GRID_H_
+#define LAMINA_BENCH_TUNER_GRID_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace lamina::bench {
+
+struct GridSettings {
+  std::string directory;
+  std::vector<uint32_t> size_ratios = {2, 4, 10};
+  std::vector<double> filter_bits = {1, 2, 5, 10};
+  // Entries of a full memtable; the tree is as many of these as fill three levels (T = 10) or more.
+  uint64_t memtable_entries = 1024;
+  // Lookups go on until so many blocks have been read, or `most_lookups` were made.
+  uint64_t enough_reads = 4000;
+  uint64_t most_lookups = 200000;
+  uint64_t seed = 1;
+};
+
+// {"cells": [...], "prediction_error_max": ..., "worst_cell": ...}; a line for each cell is
+// printed. Errors are (measured - predicted) / predicted.
+nlohmann::ordered_json RunGrid(const GridSettings& settings);
+
+}  // namespace lamina::bench
+
+#endif  // LAMINA_BENCH_TUNER_GRID_H_
