@@ -78,7 +78,8 @@ void AddOptions(CLI::App* app, Arguments* a) {
   app->add_option("--filter-check-ns", "CPU per filter asked (default 20)")
       ->each([&facts](const std::string& text) { facts.filter_check_s = std::stod(text) * 1e-9; })
       ->check(CLI::Number);
-  app->add_option("--memtable-mib", a->memtable_mib, "Memtable size, as a table")->capture_default_str();
+  app->add_option("--memtable-mib", a->memtable_mib, "Memtable size, as a table")
+      ->capture_default_str();
   app->add_option("--filter-bits", a->filter_bits_per_key, "Filter memory, bits per entry")
       ->check(CLI::Range(0.0, kMaxFilterBits))
       ->capture_default_str();

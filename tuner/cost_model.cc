@@ -99,8 +99,8 @@ double MeanLastRuns(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
 // with what is left, which changes slowly.
 void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
                     Prediction* prediction) noexcept {
-  const uint32_t count = LevelCount(shape, facts.memtable_entry_bytes,
-                                    facts.entries * facts.level_headroom);
+  const uint32_t count =
+      LevelCount(shape, facts.memtable_entry_bytes, facts.entries * facts.level_headroom);
   prediction->level_count = count;
   double left = facts.entries;
   for (uint32_t i = 0; i < count; ++i) {

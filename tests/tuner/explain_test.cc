@@ -60,7 +60,8 @@ double PriceOf(const json& decision, const json& candidate) {
   double copies = 0;
   double entries = 0;
   double uncached_seeks = 0;
-  double capacity = (ratio - 1) * shape["memtable_bytes"].get<double>() / fact("memtable_entry_bytes");
+  double capacity =
+      (ratio - 1) * shape["memtable_bytes"].get<double>() / fact("memtable_entry_bytes");
   for (size_t i = 0; i < levels.size(); ++i) {
     const double runs = levels[i]["runs"];
     const double rate = levels[i]["false_positive_rate"];
