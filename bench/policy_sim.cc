@@ -35,7 +35,7 @@ class PolicySimulator::Store final : public Residents {
   void Restart(const std::string& policy_state);
   void ForgetCounts() { result_ = {}; }
   [[nodiscard]] const PolicySimResult& result() const { return result_; }
-  [[nodiscard]] const EvictionPolicy& policy() const { return *policy_; }
+  [[nodiscard]] EvictionPolicy& policy() { return *policy_; }
 
   [[nodiscard]] uint32_t slot_count() const noexcept override {
     return static_cast<uint32_t>(slots_.size());
@@ -266,7 +266,7 @@ void PolicySimulator::Step(const Request& request) { store_->Step(request); }
 void PolicySimulator::ForgetCounts() { store_->ForgetCounts(); }
 void PolicySimulator::Restart(const std::string& state) { store_->Restart(state); }
 const PolicySimResult& PolicySimulator::result() const { return store_->result(); }
-const EvictionPolicy& PolicySimulator::policy() const { return store_->policy(); }
+EvictionPolicy& PolicySimulator::policy() { return store_->policy(); }
 
 PolicySimResult SimulatePolicy(std::span<const Request> requests, const PolicySimOptions& options,
                                size_t first_counted) {

@@ -70,7 +70,7 @@ class PolicySimulator {
   void Restart(const std::string& policy_state);
 
   [[nodiscard]] const PolicySimResult& result() const;
-  [[nodiscard]] const EvictionPolicy& policy() const;
+  [[nodiscard]] EvictionPolicy& policy();
 
  private:
   class Store;
