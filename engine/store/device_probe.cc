@@ -43,7 +43,7 @@ class DeviceProbe {
     LAMINA_RETURN_IF_ERROR(file.Allocate(bytes));
     LAMINA_ASSIGN_OR_RETURN(queue_, fs_.NewQueue(kSmallDepth));
     const auto sequential = [&](bool write) {
-      return [=, this](size_t i) { return Request{write, i * kLargeBytes, kLargeBytes}; };
+      return [=](size_t i) { return Request{write, i * kLargeBytes, kLargeBytes}; };
     };
     const auto anywhere = [&](size_t i) {
       const uint64_t blocks = bytes / kSmallBytes;
