@@ -71,6 +71,8 @@ Result<TensorLog::Recovered> TensorLog::AddSegment(const SegmentInfo& info,
                       options_.store_id, *segment));
     recovered.slots_loaded = load.slots_loaded;
     recovered.slots_lost = load.slots_lost;
+    // What could not be read now must not come back when it can: its pages may be erased meanwhile.
+    if (!load.problem.ok()) segment->set_dirty();
     if (recovered.problem.ok()) recovered.problem = std::move(load.problem);
     if (load.cursor != kNoCursor) {
       NoteCursor(info, {load.generation, info.id, load.cursor});

@@ -69,6 +69,14 @@ bool MayBeLeftover(std::string_view name) {
          ParseManifestFileName(name, &number);
 }
 
+// What an open that creates a store makes beside that.
+bool IsOfStore(std::string_view name) {
+  uint64_t number = 0;
+  uint32_t segment = 0;
+  return ParseJournalFileName(name, &number) || ParseTableFileName(name, &number) ||
+         ParsePolicyFileName(name, &number) || ParseSlotTableFileName(name, &segment, &number);
+}
+
 }  // namespace
 
 Store::Impl::Impl(std::string directory, const Options& options,
@@ -122,21 +130,22 @@ void Store::Impl::AbandonOpen() noexcept {
   journal_.reset();
   log_.reset();
   manifest_.reset();
-  const auto remove = [&](const std::string& path) { (void)fs_->Remove(path); };
-  // While CURRENT may be there, so must be what it names.
-  const std::string current = directory_ + "/" + kCurrentFileName;
-  const auto has_current = fs_->Exists(current);
-  if (!has_current.ok()) return;
-  if (*has_current && !(fs_->Remove(current).ok() && fs_->SyncDirectory(directory_).ok())) return;
+  // What CURRENT names goes after it, and what nobody would take for a leftover before it: wherever
+  // this stops, the next open finds a store without pages, or none.
   const auto names = fs_->List(directory_);
-  for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
-    uint64_t number = 0;
-    if (MayBeLeftover(name) || ParseJournalFileName(name, &number) ||
-        ParseTableFileName(name, &number)) {
-      remove(directory_ + "/" + name);
-    }
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (IsOfStore(name) && !fs_->Remove(directory_ + "/" + name).ok()) return;
   }
-  if (created_directory_) remove(directory_);
+  if (!fs_->SyncDirectory(directory_).ok()) return;
+  const bool has_current =
+      std::find(names->begin(), names->end(), kCurrentFileName) != names->end();
+  if (has_current && !(fs_->Remove(directory_ + "/" + kCurrentFileName).ok() &&
+                       fs_->SyncDirectory(directory_).ok()))
+    return;
+  for (const std::string& name : *names)
+    if (MayBeLeftover(name)) (void)fs_->Remove(directory_ + "/" + name);
+  if (created_directory_) (void)fs_->Remove(directory_);
 }
 
 // The marker goes if it bears this store's id; another store's stays.

@@ -22,9 +22,11 @@ class ReopenTask final : public BackgroundTask {
 
 // By a lookup that may have missed something: at most once a second, and not in its own time.
 void Store::Impl::RetryTables() noexcept {
+  constexpr auto kRetryAfter = std::chrono::seconds(1);
   const auto now = Scheduler::Clock::now().time_since_epoch();
   auto last = tables_retried_.load(std::memory_order_relaxed);
-  if (last != 0 && now - Scheduler::Clock::duration(last) < environment_.retry_after) return;
+  const bool lately = last != 0 && now - Scheduler::Clock::duration(last) < kRetryAfter;
+  if (lately && !environment_.single_threaded) return;
   if (!tables_retried_.compare_exchange_strong(last, now.count(), std::memory_order_relaxed))
     return;
   RetryHalted();

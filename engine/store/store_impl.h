@@ -103,7 +103,7 @@ struct StoreEnvironment {
   double filter_bits_per_entry = 0;
   // Not 0: the tuner takes shapes at random instead of deciding.
   uint64_t random_shapes_seed = 0;
-  // How long after background work has failed, or a table could not be opened, it is tried again.
+  // How long after background work has failed it is tried again.
   std::chrono::milliseconds retry_after{1000};
   // Called by each put at the point from which erases do not wait for it.
   std::function<void()> put_is_over;

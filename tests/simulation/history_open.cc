@@ -147,6 +147,8 @@ void History::NoteSilentDamage() {
 }
 
 void History::EndFaultsOfDisk() {
+  // Of pages that were put meanwhile, too.
+  if (silent_damage_) NoteSilentDamage();
   disk_.SetFaults(plan_.always);
   disk_.FailOperation(0, 0);
   disk_.FailRead(0, 0);

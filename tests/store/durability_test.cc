@@ -104,8 +104,9 @@ TEST_CASE("opening with durability=batch makes durable what was acknowledged wit
 TEST_CASE("a store whose creation was cut off or failed anywhere is durable once it is flushed",
           "[simulated]") {
   const bool dies = GENERATE(false, true);
+  const std::string options = GENERATE("durability=none", "durability=batch");
   for (uint64_t n = 1;; ++n) {
-    CAPTURE(n, dies);
+    CAPTURE(n, dies, options);
     SimulatedDisk disk(n);
     auto fs = disk.Restart();
     if (dies) {
@@ -114,11 +115,11 @@ TEST_CASE("a store whose creation was cut off or failed anywhere is durable once
       disk.FailOperation(n, n % 2 == 0 ? EIO : ENOSPC, 1 + n % 3);
     }
     const uint64_t before = disk.operations();
-    const bool opened = OpenSimulatedStore(std::move(fs)).ok();
+    const bool opened = OpenSimulatedStore(std::move(fs), options).ok();
     const bool through = dies ? !disk.crashed() : disk.operations() - before < n;
     disk.FailOperation(0, 0);
     {
-      const auto store = OpenSimulatedStore(disk.Restart());
+      const auto store = OpenSimulatedStore(disk.Restart(), options);
       CAPTURE(store.status().ToString());
       REQUIRE(store.ok());
       TestPath path = PathOf(**store, 20);
@@ -126,7 +127,7 @@ TEST_CASE("a store whose creation was cut off or failed anywhere is durable once
       REQUIRE((*store)->Flush().ok());
       disk.Crash(SimulatedCrash::kPower);
     }
-    const auto store = OpenSimulatedStore(disk.Restart());
+    const auto store = OpenSimulatedStore(disk.Restart(), options);
     CAPTURE(store.status().ToString(), opened);
     REQUIRE(store.ok());
     CheckAcknowledged(**store, std::vector<bool>(20, true));
