@@ -117,6 +117,7 @@ void TunerStore::Fill() {
   while (next_path_ < paths) PutStem();
   RequireOk(store_->Flush(), "flush");
   Work();
+  store_->block_cache().SetCapacity(0);
 }
 
 void TunerStore::Run(const OperationMix& mix, uint64_t operations) {
