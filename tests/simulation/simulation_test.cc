@@ -17,7 +17,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 
 TEST_CASE("no history of faults and crashes gives wrong, lost or resurrected pages") {
   const uint64_t first = FromEnvironment("LAMINA_SIMULATION_SEED", 1);
-  const uint64_t histories = FromEnvironment("LAMINA_SIMULATION_HISTORIES", 1500);
+  const uint64_t histories = FromEnvironment("LAMINA_SIMULATION_HISTORIES", 800);
   uint64_t crashes = 0;
   uint64_t faults = 0;
   uint64_t pages = 0;
