@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/io/file_system.h"
+#include "engine/io/forwarding_file_system.h"
 
 namespace lamina::bench {
 
@@ -75,52 +75,28 @@ class InlineQueue final : public IoQueue {
 };
 
 // Everything but segments goes to the file system below; with `inline_queues` queues do not.
-class NullSegments final : public FileSystem {
+class NullSegments final : public ForwardingFileSystem {
  public:
   explicit NullSegments(std::unique_ptr<FileSystem> below, bool inline_queues = false) noexcept
-      : below_(std::move(below)), inline_queues_(inline_queues) {}
+      : ForwardingFileSystem(std::move(below)), inline_queues_(inline_queues) {}
 
   Result<std::unique_ptr<File>> Open(const std::string& path,
                                      const FileOpen& how) noexcept override {
     if (path.ends_with(".segment")) return std::unique_ptr<File>(new NullFile(path));
-    return below_->Open(path, how);
-  }
-  Result<bool> Exists(const std::string& path) noexcept override { return below_->Exists(path); }
-  Result<std::vector<std::string>> List(const std::string& directory) noexcept override {
-    return below_->List(directory);
-  }
-  Status MakeDirectory(const std::string& path) noexcept override {
-    return below_->MakeDirectory(path);
-  }
-  Status Rename(const std::string& from, const std::string& to) noexcept override {
-    return below_->Rename(from, to);
+    return ForwardingFileSystem::Open(path, how);
   }
   Status Remove(const std::string& path) noexcept override {
-    return path.ends_with(".segment") ? Status::Ok() : below_->Remove(path);
-  }
-  Status SyncDirectory(const std::string& path) noexcept override {
-    return below_->SyncDirectory(path);
-  }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
-    return below_->Lock(path);
+    return path.ends_with(".segment") ? Status::Ok() : ForwardingFileSystem::Remove(path);
   }
   Result<SpaceInfo> Space(const std::string&) noexcept override {
     return SpaceInfo{uint64_t{1} << 60, uint64_t{1} << 60};
   }
-  Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
-    return below_->AllocatedBytes(path);
-  }
   Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
     if (inline_queues_) return std::unique_ptr<IoQueue>(std::make_unique<InlineQueue>());
-    return below_->NewQueue(depth);
+    return ForwardingFileSystem::NewQueue(depth);
   }
-  [[nodiscard]] std::string QueueDescription() const noexcept override {
-    return below_->QueueDescription();
-  }
-  [[nodiscard]] std::string Fallbacks() const noexcept override { return below_->Fallbacks(); }
 
  private:
-  const std::unique_ptr<FileSystem> below_;
   const bool inline_queues_;
 };
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/io/file_system.h"
+#include "engine/io/forwarding_file_system.h"
 
 namespace lamina::testing {
 
@@ -60,34 +60,24 @@ class Watcher {
   std::map<std::string, uint64_t> free_;
 };
 
-class WatchedFile final : public File {
+class WatchedFile final : public ForwardingFile {
  public:
   WatchedFile(std::unique_ptr<File> file, Watcher& watcher)
-      : file_(std::move(file)), watcher_(watcher) {}
+      : ForwardingFile(std::move(file)), watcher_(watcher) {}
   Status Read(uint64_t offset, std::span<std::byte> out) noexcept override {
     watcher_.Call(WatchedOperation::kRead, path());
-    return file_->Read(offset, out);
+    return ForwardingFile::Read(offset, out);
   }
   Status Write(uint64_t offset, std::span<const std::byte> data) noexcept override {
     watcher_.Call(WatchedOperation::kWrite, path());
-    return file_->Write(offset, data);
+    return ForwardingFile::Write(offset, data);
   }
-  Status Sync() noexcept override { return file_->Sync(); }
-  Status Allocate(uint64_t bytes) noexcept override { return file_->Allocate(bytes); }
   Status PunchHole(uint64_t offset, uint64_t bytes) noexcept override {
     watcher_.Call(WatchedOperation::kPunch, path());
-    return file_->PunchHole(offset, bytes);
+    return ForwardingFile::PunchHole(offset, bytes);
   }
-  Status Truncate(uint64_t bytes) noexcept override { return file_->Truncate(bytes); }
-  Result<uint64_t> Size() noexcept override { return file_->Size(); }
-  [[nodiscard]] Alignment alignment() const noexcept override { return file_->alignment(); }
-  [[nodiscard]] bool direct() const noexcept override { return file_->direct(); }
-  [[nodiscard]] const std::string& path() const noexcept override { return file_->path(); }
-  [[nodiscard]] int fd() const noexcept override { return file_->fd(); }
-  [[nodiscard]] File* inner() const { return file_.get(); }
 
  private:
-  const std::unique_ptr<File> file_;
   Watcher& watcher_;
 };
 
@@ -100,7 +90,7 @@ class WatchedQueue final : public IoQueue {
     watcher_.Call(request->write ? WatchedOperation::kWrite : WatchedOperation::kRead,
                   request->file->path(), {request->vectors, request->vector_count});
     files_[request] = request->file;
-    request->file = static_cast<const WatchedFile*>(request->file)->inner();
+    request->file = &static_cast<const WatchedFile*>(request->file)->below();
     queue_->Submit(request);
   }
   IoRequest* Wait() noexcept override { return Restore(queue_->Wait()); }
@@ -121,55 +111,30 @@ class WatchedQueue final : public IoQueue {
   std::map<IoRequest*, File*> files_;
 };
 
-class WatchedFileSystem final : public FileSystem {
+class WatchedFileSystem final : public ForwardingFileSystem {
  public:
   // The watcher outlives it.
   WatchedFileSystem(std::unique_ptr<FileSystem> fs, Watcher& watcher)
-      : fs_(std::move(fs)), watcher_(watcher) {}
+      : ForwardingFileSystem(std::move(fs)), watcher_(watcher) {}
   Result<std::unique_ptr<File>> Open(const std::string& path,
                                      const FileOpen& how) noexcept override {
     watcher_.Call(WatchedOperation::kOpen, path);
-    auto file = fs_->Open(path, how);
+    auto file = ForwardingFileSystem::Open(path, how);
     if (!file.ok()) return file.status();
     return std::unique_ptr<File>(std::make_unique<WatchedFile>(std::move(*file), watcher_));
   }
-  Result<bool> Exists(const std::string& path) noexcept override { return fs_->Exists(path); }
-  Result<std::vector<std::string>> List(const std::string& directory) noexcept override {
-    return fs_->List(directory);
-  }
-  Status MakeDirectory(const std::string& path) noexcept override {
-    return fs_->MakeDirectory(path);
-  }
-  Status Rename(const std::string& from, const std::string& to) noexcept override {
-    return fs_->Rename(from, to);
-  }
-  Status Remove(const std::string& path) noexcept override { return fs_->Remove(path); }
-  Status SyncDirectory(const std::string& path) noexcept override {
-    return fs_->SyncDirectory(path);
-  }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
-    return fs_->Lock(path);
-  }
   Result<SpaceInfo> Space(const std::string& path) noexcept override {
-    const auto space = fs_->Space(path);
+    const auto space = ForwardingFileSystem::Space(path);
     if (!space.ok()) return space;
     return watcher_.SpaceOf(path, *space);
   }
-  Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
-    return fs_->AllocatedBytes(path);
-  }
   Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
-    auto queue = fs_->NewQueue(depth);
+    auto queue = ForwardingFileSystem::NewQueue(depth);
     if (!queue.ok()) return queue.status();
     return std::unique_ptr<IoQueue>(std::make_unique<WatchedQueue>(std::move(*queue), watcher_));
   }
-  [[nodiscard]] std::string QueueDescription() const noexcept override {
-    return fs_->QueueDescription();
-  }
-  [[nodiscard]] std::string Fallbacks() const noexcept override { return fs_->Fallbacks(); }
 
  private:
-  const std::unique_ptr<FileSystem> fs_;
   Watcher& watcher_;
 };
 

@@ -27,6 +27,7 @@
 #include "engine/base/keys.h"
 #include "engine/base/status.h"
 #include "engine/io/file_system.h"
+#include "engine/io/forwarding_file_system.h"
 #include "engine/io/posix_file_system.h"
 #include "tensorlog/tensor_log.h"
 
@@ -140,46 +141,34 @@ struct Failures {
   }
 };
 
-class FailingFile final : public File {
+class FailingFile final : public ForwardingFile {
  public:
   FailingFile(std::unique_ptr<File> file, Failures& failures)
-      : file_(std::move(file)), failures_(failures) {}
-  Status Read(uint64_t offset, std::span<std::byte> out) noexcept override {
-    return file_->Read(offset, out);
-  }
+      : ForwardingFile(std::move(file)), failures_(failures) {}
   Status Write(uint64_t offset, std::span<const std::byte> data) noexcept override {
     ++failures_.writes;
     if (failures_.Hit(failures_.write_at, path())) return failures_.Error(path());
-    return file_->Write(offset, data);
+    return ForwardingFile::Write(offset, data);
   }
   Status Sync() noexcept override {
     ++failures_.syncs;
     if (failures_.on_sync) failures_.on_sync(path());
     if (failures_.Hit(failures_.sync_at, path())) return failures_.Error(path());
-    return file_->Sync();
+    return ForwardingFile::Sync();
   }
   Status Allocate(uint64_t bytes) noexcept override {
     if (failures_.Hit(failures_.allocate_at, path())) return failures_.Error(path());
-    return file_->Allocate(bytes);
+    return ForwardingFile::Allocate(bytes);
   }
-  Status PunchHole(uint64_t offset, uint64_t bytes) noexcept override {
-    return file_->PunchHole(offset, bytes);
-  }
-  Status Truncate(uint64_t bytes) noexcept override { return file_->Truncate(bytes); }
-  Result<uint64_t> Size() noexcept override { return file_->Size(); }
-  Alignment alignment() const noexcept override { return file_->alignment(); }
-  bool direct() const noexcept override { return file_->direct(); }
-  const std::string& path() const noexcept override { return file_->path(); }
-  int fd() const noexcept override { return file_->fd(); }
 
  private:
-  const std::unique_ptr<File> file_;
   Failures& failures_;
 };
 
-class FailingFileSystem final : public FileSystem {
+class FailingFileSystem final : public ForwardingFileSystem {
  public:
-  explicit FailingFileSystem(Options::Io io = Options::Io::kThreads) : fs_(MakeFileSystem(io)) {}
+  explicit FailingFileSystem(Options::Io io = Options::Io::kThreads)
+      : ForwardingFileSystem(MakeFileSystem(io)) {}
   Failures failures;
   bool buffered = false;  // refuses direct I/O
 
@@ -187,38 +176,10 @@ class FailingFileSystem final : public FileSystem {
                                      const FileOpen& how) noexcept override {
     FileOpen allowed = how;
     allowed.direct &= !buffered;
-    auto file = fs_->Open(path, allowed);
+    auto file = ForwardingFileSystem::Open(path, allowed);
     if (!file.ok()) return file.status();
     return std::unique_ptr<File>(std::make_unique<FailingFile>(std::move(*file), failures));
   }
-  Result<bool> Exists(const std::string& path) noexcept override { return fs_->Exists(path); }
-  Result<std::vector<std::string>> List(const std::string& directory) noexcept override {
-    return fs_->List(directory);
-  }
-  Status MakeDirectory(const std::string& path) noexcept override {
-    return fs_->MakeDirectory(path);
-  }
-  Status Rename(const std::string& from, const std::string& to) noexcept override {
-    return fs_->Rename(from, to);
-  }
-  Status Remove(const std::string& path) noexcept override { return fs_->Remove(path); }
-  Status SyncDirectory(const std::string& path) noexcept override {
-    return fs_->SyncDirectory(path);
-  }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) noexcept override {
-    return fs_->Lock(path);
-  }
-  Result<SpaceInfo> Space(const std::string& path) noexcept override { return fs_->Space(path); }
-  Result<uint64_t> AllocatedBytes(const std::string& path) noexcept override {
-    return fs_->AllocatedBytes(path);
-  }
-  Result<std::unique_ptr<IoQueue>> NewQueue(size_t depth) noexcept override {
-    return fs_->NewQueue(depth);
-  }
-  std::string QueueDescription() const noexcept override { return fs_->QueueDescription(); }
-
- private:
-  std::unique_ptr<PosixFileSystem> fs_;
 };
 
 // ---- Pages --------------------------------------------------------------------------------------
