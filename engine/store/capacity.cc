@@ -99,14 +99,9 @@ Result<uint32_t> Store::Impl::ReserveSegment(uint32_t log_dir, uint32_t slot_byt
   LookUpDisk(true);
   const LogDir& dir = *log_->log_dirs()[log_dir];
   const uint64_t room = DiskRoom(dir);
-  const uint64_t fit = room / slot_bytes;
-  if (budget_.capacity() == 0) *slot_count = SlotsWithinDisk(*slot_count, slot_bytes, room);
-  // As for the budget: a rest is worth a segment while it has an eighth of a whole one's slots.
-  const bool has_room = fit >= std::max(kMinSegmentSlots, *slot_count / 8);
-  *slot_count = static_cast<uint32_t>(std::min<uint64_t>(*slot_count, fit));
   std::lock_guard lock(manifest_mutex_);
   LAMINA_RETURN_IF_ERROR(manifest_->status());
-  if (!has_room || !TryAddSegment(slot_bytes, slot_count)) {
+  if (!TryAddSegment(slot_bytes, room, slot_count)) {
     return Status::NoSpace(dir.path() + ": no room for another segment of slots of " +
                            std::to_string(slot_bytes) +
                            " bytes within capacity_bytes=" + std::to_string(budget_.capacity()) +

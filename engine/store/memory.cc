@@ -71,11 +71,11 @@ void Store::Impl::BoundSlots() noexcept {
   budget_.SetMemory(Without(elastic, std::max(tables, elastic / kTableMemoryShare)));
 }
 
-bool Store::Impl::TryAddSegment(uint32_t slot_bytes, uint32_t* slots) noexcept {
+bool Store::Impl::TryAddSegment(uint32_t slot_bytes, uint64_t room, uint32_t* slots) noexcept {
   {
     std::lock_guard lock(memory_mutex_);
     BoundSlots();
-    if (!budget_.TryAdd(slot_bytes, slots)) return false;
+    if (!budget_.TryAdd(slot_bytes, slots, room)) return false;
   }
   SizeCache();
   return true;

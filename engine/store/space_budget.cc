@@ -86,9 +86,10 @@ uint64_t SpaceBudget::MemoryLeft() const noexcept {
   return memory_bound_ > memory_bytes_ ? memory_bound_ - memory_bytes_ : 0;
 }
 
-bool SpaceBudget::TryAdd(uint32_t slot_bytes, uint32_t* slots) noexcept {
+bool SpaceBudget::TryAdd(uint32_t slot_bytes, uint32_t* slots, uint64_t room) noexcept {
   const std::lock_guard lock(mutex_);
-  const uint32_t fit = SlotsWithin(LeftFor(slot_bytes), MemoryLeft(), slot_bytes, *slots);
+  const uint64_t left = std::min(LeftFor(slot_bytes), room);
+  const uint32_t fit = SlotsWithin(left, MemoryLeft(), slot_bytes, *slots);
   if (fit == 0) return false;
   *slots = fit;
   const uint64_t bytes = uint64_t{slot_bytes} * fit;

@@ -41,8 +41,9 @@ class SpaceBudget {
   void Add(const SegmentInfo& info) noexcept;
   void Remove(const SegmentInfo& info) noexcept;
   // Reserves a segment of up to `*slots` slots, a whole one; what is left may be less, and then
-  // `*slots` is what it gets. False when what is left is not worth a segment.
-  bool TryAdd(uint32_t slot_bytes, uint32_t* slots) noexcept;
+  // `*slots` is what it gets. `room`: bytes on the disk that it is to lie on. False when what is
+  // left is not worth a segment.
+  bool TryAdd(uint32_t slot_bytes, uint32_t* slots, uint64_t room = UINT64_MAX) noexcept;
   // Slots that segments of the class, of `whole` slots each, could have in all beyond those there
   // are.
   [[nodiscard]] uint64_t Growable(uint32_t slot_bytes, uint32_t whole) const noexcept;

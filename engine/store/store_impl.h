@@ -383,7 +383,7 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] uint64_t ElasticMemoryBytes() const noexcept;
   void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
   void BoundSlots() noexcept;
-  bool TryAddSegment(uint32_t slot_bytes, uint32_t* slots) noexcept;
+  bool TryAddSegment(uint32_t slot_bytes, uint64_t room, uint32_t* slots) noexcept;
   // Bits for a run that a flush or job (`writer`: its number) is about to write, and its end.
   static constexpr uint64_t kFlushWriter = 0;
   [[nodiscard]] double FilterBitsFor(uint64_t writer, uint32_t level, uint64_t entries,
