@@ -15,7 +15,6 @@ namespace {
 constexpr uint32_t kMostSizeRatio = 32;
 // Sizes of a memtable that are tried, from a quarter of the largest to the largest.
 constexpr uint32_t kMemtableSteps = 3;
-constexpr uint64_t kLeastMemtableBytes = uint64_t{64} << 10;
 // A last level that is fuller than the reverse of this does not stay where it is (picker.h,
 // PickLift).
 constexpr double kLevelHeadroom = 1.25;

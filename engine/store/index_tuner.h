@@ -32,6 +32,8 @@ inline constexpr char kTunerJournalFileName[] = "TUNER-JOURNAL";
 inline constexpr uint64_t kMemtableBytesPerEntry = 104;
 // Memtables that memory is kept for: the active one and those that are being flushed.
 inline constexpr uint64_t kMemtables = 3;
+// Whatever options and tuner say, a memtable is no smaller.
+inline constexpr uint64_t kLeastMemtableBytes = uint64_t{64} << 10;
 // For the sake of filters the tuner may make a memtable smaller than the options say, down to one
 // part in so many.
 inline constexpr uint64_t kLeastMemtableShare = 4;

@@ -45,11 +45,11 @@ uint64_t Store::Impl::FilterMemoryBytes() const noexcept {
   return memory + saved;
 }
 
-// For slots and tables.
+// For slots and tables, beside memtables of full size.
 uint64_t Store::Impl::ElasticMemoryBytes() const noexcept {
-  const uint64_t saved = kMemtables * (most_memtable_bytes_ - memtable_bytes_);
-  return Without(options_.memory_bytes,
-                 FixedMemoryBytes() + saved + policy_memory_bytes_ + SegmentTable::kIndexBytes);
+  const uint64_t memtables = kMemtables * most_memtable_bytes_;
+  return Without(options_.memory_bytes, memtables + bounce_->stats().capacity_bytes +
+                                            policy_memory_bytes_ + SegmentTable::kIndexBytes);
 }
 
 // The block cache has what the rest leaves. Called again whenever tables have changed or a segment

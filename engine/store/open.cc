@@ -317,9 +317,8 @@ void Store::Impl::EndPhase(const char* name) noexcept {
 
 void Store::Impl::MakeParts() noexcept {
   constexpr uint64_t kMaxBounceBytes = uint64_t{64} << 20;
-  constexpr uint64_t kMinMemtableBytes = uint64_t{64} << 10;
   most_memtable_bytes_ =
-      std::max(kMinMemtableBytes, std::min(options_.memtable_bytes, options_.memory_bytes / 16));
+      std::max(kLeastMemtableBytes, std::min(options_.memtable_bytes, options_.memory_bytes / 16));
   planned_memtable_bytes_ = most_memtable_bytes_;
   SetMemtable(most_memtable_bytes_);
   SizeByCapacity();

@@ -63,7 +63,7 @@ void Store::Impl::MakeTuner(const tuner::DeviceModel& device) noexcept {
 
 void Store::Impl::SetMemtable(uint64_t bytes) noexcept {
   const uint64_t most = most_memtable_bytes_;
-  bytes = std::clamp(bytes, std::min(most, uint64_t{64} << 10), most);
+  bytes = std::clamp(bytes, std::min(most, kLeastMemtableBytes), most);
   memtable_bytes_.store(bytes, std::memory_order_relaxed);
   memtable_entries_.store(bytes / kMemtableBytesPerEntry, std::memory_order_relaxed);
 }
