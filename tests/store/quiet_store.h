@@ -33,10 +33,7 @@ class QuietStore {
     path_.path.reset();
     store_.reset();
     meanwhile();
-    auto opened = OpenSimulatedStore(disk_.Restart(), options_, 0, {}, [&](auto* environment) {
-      environment->retry_after = StoreEnvironment().retry_after;
-      if (arrange_) arrange_(environment);
-    });
+    auto opened = OpenSimulatedStore(disk_.Restart(), options_, 0, {}, arrange_);
     REQUIRE(opened.ok());
     store_ = std::move(*opened);
     path_ = MakePath(*store_, "model", Tokens(0, kPages));
