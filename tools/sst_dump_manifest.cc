@@ -76,9 +76,9 @@ class ManifestReader {
     const uint64_t sum = XXH3_64bits(&header, offsetof(ManifestHeader, checksum));
     if (header.magic == kManifestMagic && header.version > kManifestVersion &&
         sum == header.checksum) {
-      return Status::NotSupported(path_ + ": manifest format version " +
-                                  std::to_string(header.version) + "; this build reads version " +
-                                  std::to_string(kManifestVersion));
+      return Status::NotSupported(
+          path_ + ": manifest format version " + std::to_string(header.version) +
+          "; this build reads versions up to " + std::to_string(kManifestVersion));
     }
     file_.file_number = header.file_number;
     file_.store_id = {header.store_id_high, header.store_id_low};
@@ -88,7 +88,7 @@ class ManifestReader {
       DamagedHeader("magic", HexOf64(kManifestMagic), HexOf64(header.magic));
     } else if (sum != header.checksum) {
       DamagedHeader("checksum", HexOf64(header.checksum), HexOf64(sum));
-    } else if (header.version != kManifestVersion) {
+    } else if (header.version < kOldestManifestVersion || header.version > kManifestVersion) {
       DamagedHeader("format version", std::to_string(kManifestVersion),
                     std::to_string(header.version));
     } else if (named && number != header.file_number) {

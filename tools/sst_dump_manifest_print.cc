@@ -114,6 +114,7 @@ void PrintState(const std::string& path, const ManifestFile& file, Report& repor
                         .Number("epoch_counter", state.epoch_counter)
                         .Number("device_model_bytes", state.device_model.size(), Unit::kBytes)
                         .Text("policy_state", state.policy_state)
+                        .Flag("erase_physical", state.erase_physical)
                         .Number("levels", state.tree->levels().size())
                         .Number("runs", state.tree->run_count())
                         .Number("tables", state.tree->table_count())
@@ -162,6 +163,11 @@ std::vector<std::string> DescribeEdit(const ManifestEdit& edit) {
   if (edit.policy_state)
     out.push_back(edit.policy_state->empty() ? "no policy state"
                                              : "policy state " + *edit.policy_state);
+  if (edit.write_level) {
+    out.push_back(fmt::format("write_bytes_per_day leaves {} bytes at Unix time {}",
+                              edit.write_level->bytes, edit.write_level->unix_seconds));
+  }
+  if (edit.erase_physical) out.push_back(*edit.erase_physical ? "physical erase" : "logical erase");
   return out;
 }
 

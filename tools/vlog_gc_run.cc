@@ -40,6 +40,9 @@ Result<Options> OptionsFor(FileSystem& fs, const GcOptions& gc) {
   options.create_if_missing = false;
   if (gc.store_options.find("eviction=") == std::string::npos)
     KeepPolicy(fs, gc.directory, loaded.state, &options);
+  // What is moved must not leave bytes behind that an erase of the store's own would not find.
+  if (gc.store_options.find("erase=") == std::string::npos && loaded.state.erase_physical)
+    options.erase = Options::Erase::kPhysical;
   return options;
 }
 

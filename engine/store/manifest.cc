@@ -128,10 +128,10 @@ Status CheckHeader(const std::string& path, std::string_view bytes, uint64_t num
                               ", found " + Hex64(header->magic));
   }
   // Before the checksum: a later version may keep it elsewhere.
-  if (header->version != kManifestVersion) {
+  if (header->version < kOldestManifestVersion || header->version > kManifestVersion) {
     const bool ours = HeaderChecksum(*header) == header->checksum;
     std::string message = path + ": format version " + std::to_string(header->version) +
-                          "; this build knows version " + std::to_string(kManifestVersion);
+                          "; this build knows versions up to " + std::to_string(kManifestVersion);
     if (ours) return Status::NotSupported(message + ". Open it with a newer Lamina");
     return Status::Corruption(message + ", and the header's checksum is wrong");
   }

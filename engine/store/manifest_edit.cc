@@ -27,6 +27,13 @@ void PutOptional(std::string* out, ManifestField field, const std::optional<T>& 
   }
 }
 
+void PutWriteLevel(std::string* out, const WriteLevel& level) {
+  PutTag(out, ManifestField::kWriteLevel);
+  PutVarint(out,
+            (static_cast<uint64_t>(level.bytes) << 1) ^ static_cast<uint64_t>(level.bytes >> 63));
+  PutVarint(out, level.unix_seconds);
+}
+
 void PutTable(std::string* out, const TableMeta& table) {
   PutVarint(out, table.number);
   PutVarint(out, table.file_bytes);
@@ -170,6 +177,13 @@ bool ReadPolicyName(Decoder* in, std::string* name) {
   return in->ok() && (name->empty() || ParsePolicyFileName(*name, &number));
 }
 
+bool ReadWriteLevel(Decoder* in, WriteLevel* level) {
+  const uint64_t bytes = in->Varint();
+  level->bytes = static_cast<int64_t>(bytes >> 1) ^ -static_cast<int64_t>(bytes & 1);
+  level->unix_seconds = in->Varint();
+  return in->ok();
+}
+
 template <class T, class Read>
 bool Append(Decoder* in, std::vector<T>* list, Read read) {
   T value{};
@@ -240,6 +254,11 @@ bool ReadField(ManifestField field, Decoder* in, ManifestEdit* edit) {
       return in->ok();
     case ManifestField::kPolicyState:
       return ReadPolicyName(in, &edit->policy_state.emplace());
+    case ManifestField::kWriteLevel:
+      return ReadWriteLevel(in, &edit->write_level.emplace());
+    case ManifestField::kErasePhysical:
+      edit->erase_physical = in->Varint() == 1;
+      return in->ok();
   }
   return false;
 }
@@ -293,6 +312,8 @@ void ManifestEdit::EncodeTo(std::string* out) const noexcept {
   PutOptional(out, ManifestField::kCleanClose, clean_close);
   PutOptional(out, ManifestField::kDeviceModel, device_model);
   PutOptional(out, ManifestField::kPolicyState, policy_state);
+  if (write_level) PutWriteLevel(out, *write_level);
+  PutOptional(out, ManifestField::kErasePhysical, erase_physical);
 }
 
 Result<ManifestEdit> ManifestEdit::Decode(std::string_view bytes) noexcept {
@@ -341,6 +362,8 @@ Status ManifestState::Apply(const ManifestEdit& edit) noexcept {
   Set(&clean_close, edit.clean_close);
   Set(&device_model, edit.device_model);
   Set(&policy_state, edit.policy_state);
+  if (edit.write_level) write_level = edit.write_level;
+  Set(&erase_physical, edit.erase_physical);
   return Status::Ok();
 }
 
@@ -365,6 +388,8 @@ ManifestEdit ManifestState::Snapshot() const noexcept {
   edit.clean_close = clean_close;
   edit.device_model = device_model;
   edit.policy_state = policy_state;
+  edit.write_level = write_level;
+  edit.erase_physical = erase_physical;
   return edit;
 }
 

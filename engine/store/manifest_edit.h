@@ -16,6 +16,7 @@
 #include "engine/base/keys.h"
 #include "engine/base/status.h"
 #include "engine/store/root_table.h"
+#include "engine/store/write_allowance.h"
 #include "tensorlog/journal_position.h"
 #include "tensorlog/segment.h"
 
@@ -49,6 +50,8 @@ struct ManifestEdit {
   std::optional<bool> clean_close;
   std::optional<std::string> device_model;
   std::optional<std::string> policy_state;
+  std::optional<WriteLevel> write_level;
+  std::optional<bool> erase_physical;
 
   // Appends the byte form.
   void EncodeTo(std::string* out) const noexcept;
@@ -77,6 +80,8 @@ struct ManifestState {
   bool clean_close = false;
   std::string device_model;
   std::string policy_state;
+  std::optional<WriteLevel> write_level;  // none: there was no bound on writes yet
+  bool erase_physical = false;
 
   // kCorruption when the edit does not fit (unknown segment or run, id used before); the state is
   // then unchanged in what matters: throw it away.

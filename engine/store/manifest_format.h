@@ -38,7 +38,9 @@ namespace lamina {
 
 inline constexpr uint64_t kManifestMagic = 0x314E414D4D414C00u;  // "\0LAMMAN1"
 inline constexpr uint32_t kManifestRecordMagic = 0x4C414D52u;    // "RMAL"
-inline constexpr uint32_t kManifestVersion = 1;
+// 2 added kWriteLevel and kErasePhysical; what 1 has means the same.
+inline constexpr uint32_t kManifestVersion = 2;
+inline constexpr uint32_t kOldestManifestVersion = 1;
 inline constexpr uint64_t kManifestRewriteBytes = uint64_t{64} << 20;
 
 struct ManifestHeader {
@@ -76,17 +78,19 @@ enum class ManifestField : uint8_t {
   kEpochCounter = 7,    // v: the store-wide counter of root epochs
   kRoot = 8,            // name digest, number v, epoch v, text bytes: adds or replaces
   kLogDir = 9,  // index v, path bytes: adds or replaces (the marker file decides, see log_dir.h)
-  kSegmentAdd = 10,   // id v, log dir v, slot bytes v, slot count v
-  kSegmentDrop = 11,  // id v
-  kSlotTable = 12,    // segment id v, generation v: the table to load; replaces
-  kRunRemove = 13,    // run id v
-  kRunAdd = 14,       // run id v, level v, oldest flush v, newest flush v, tables v, table each
-  kRunChange = 15,    // run id v, removed v, table number v each, added v, table each
-  kCheckpoint = 16,   // journal epoch v, sequence v: replay starts here
-  kShape = 17,        // text bytes: the index's shape
-  kCleanClose = 18,   // v, 0 or 1: the last writer closed after a checkpoint
-  kDeviceModel = 19,  // bytes, the tuner's
-  kPolicyState = 20,  // bytes, the eviction policy's: the name of its file, or empty
+  kSegmentAdd = 10,     // id v, log dir v, slot bytes v, slot count v
+  kSegmentDrop = 11,    // id v
+  kSlotTable = 12,      // segment id v, generation v: the table to load; replaces
+  kRunRemove = 13,      // run id v
+  kRunAdd = 14,         // run id v, level v, oldest flush v, newest flush v, tables v, table each
+  kRunChange = 15,      // run id v, removed v, table number v each, added v, table each
+  kCheckpoint = 16,     // journal epoch v, sequence v: replay starts here
+  kShape = 17,          // text bytes: the index's shape
+  kCleanClose = 18,     // v, 0 or 1: the last writer closed after a checkpoint
+  kDeviceModel = 19,    // bytes, the tuner's
+  kPolicyState = 20,    // bytes, the eviction policy's: the name of its file, or empty
+  kWriteLevel = 21,     // what write_bytes_per_day allows: bytes, zigzag v; Unix time in seconds, v
+  kErasePhysical = 22,  // v, 0 or 1: freed slots bear no bytes of what was erased
 };
 // A table: number v, file bytes v, entries v, pages v, stems v, data blocks v, filter bits per key
 // 8 (IEEE double), filter bytes v, top index bytes v, dropped entries v, smallest key bytes,

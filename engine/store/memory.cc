@@ -1,5 +1,7 @@
 // How memory_bytes is divided, and what keeps to its part:
 //
+//   work in progress        a sixteenth, at most 16 MiB: what flushes, merges and checkpoints hold
+//                           while they run, and what the allocator cannot give back
 //   memtables and buffers   fixed at open
 //   eviction policy         a quarter of what slots left at open, at most
 //   slots                   what the rest leaves, but for a sixteenth kept for tables: segments are
@@ -23,6 +25,8 @@ constexpr uint64_t kFilterMemoryShare = 4;
 // Tables have this share of what slots and tables have together, used or not: a filter of 10 bits
 // and a top index for each slot, of 32 bytes, and half as many more entries that are dead.
 constexpr uint64_t kTableMemoryShare = 16;
+constexpr uint64_t kWorkMemoryShare = 16;
+constexpr uint64_t kMostWorkMemory = uint64_t{16} << 20;
 
 uint64_t Without(uint64_t bytes, uint64_t taken) noexcept {
   return bytes > taken ? bytes - taken : 0;
@@ -30,9 +34,13 @@ uint64_t Without(uint64_t bytes, uint64_t taken) noexcept {
 
 }  // namespace
 
-// Memtables (one active, the frozen ones) and the bounce pool.
+// Memtables (one active, the frozen ones), the bounce pool, and work in progress.
 uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
-  return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes;
+  return kMemtables * memtable_bytes_ + bounce_->stats().capacity_bytes + WorkMemoryBytes();
+}
+
+uint64_t Store::Impl::WorkMemoryBytes() const noexcept {
+  return std::min(kMostWorkMemory, options_.memory_bytes / kWorkMemoryShare);
 }
 
 // What filters may take. What smaller memtables than the options allow leave is theirs: slots,
@@ -49,7 +57,8 @@ uint64_t Store::Impl::FilterMemoryBytes() const noexcept {
 uint64_t Store::Impl::ElasticMemoryBytes() const noexcept {
   const uint64_t memtables = kMemtables * most_memtable_bytes_;
   return Without(options_.memory_bytes, memtables + bounce_->stats().capacity_bytes +
-                                            policy_memory_bytes_ + SegmentTable::kIndexBytes);
+                                            WorkMemoryBytes() + policy_memory_bytes_ +
+                                            SegmentTable::kIndexBytes);
 }
 
 // The block cache has what the rest leaves. Called again whenever tables have changed or a segment

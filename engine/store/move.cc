@@ -407,6 +407,7 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
                                        batch_[begin].key.fingerprints.size() - 1, entries,
                                        position.sequence, store_.oracle_.get());
   uint64_t bytes = 0;
+  uint64_t written = 0;
   for (size_t i = begin; i < end; ++i) {
     const Page& page = batch_[i];
     HeatValue heat{};
@@ -418,13 +419,14 @@ void PageMover::PublishStretch(size_t begin, size_t end, JournalPosition positio
     store_.log_->StoreHeat(page.to, page.tag(), heat);
     store_.log_->Free(page.entry.slot, page.tag());
     bytes += page.entry.length;
+    written += SlotBytesFor(page.entry.length);
   }
   report_->pages_moved += end - begin;
   report_->bytes_moved += bytes;
   StoreCounters::Add(store_.counters_.pages_moved, end - begin);
   StoreCounters::Add(store_.counters_.bytes_moved, bytes);
   store_.bytes_since_checkpoint_.fetch_add(bytes, std::memory_order_relaxed);
-  store_.write_allowance_.Charge(bytes);
+  store_.write_allowance_.Charge(written);
 }
 
 }  // namespace lamina

@@ -252,6 +252,7 @@ Status Store::Impl::OpenStore() noexcept {
                           ReplayJournal(*fs_, directory_, store_id_, checkpoint, recovery));
   log_->FinishReplay();
   NoteReplay(recovery, replay);
+  RestoreWriteLevel(state, recovery.bytes());
   EndPhase("journal_replay");
   if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
     recovery_notes_.emplace_back(scrubbed.message());
@@ -262,6 +263,7 @@ Status Store::Impl::OpenStore() noexcept {
   // The epoch is durable before a journal block bears it.
   state.open_epoch = std::max(state.open_epoch, replay.max_epoch) + 1;
   state.clean_close = false;
+  state.erase_physical = options_.erase == Options::Erase::kPhysical;
   shape_ = InitialShape(state.shape);
   state.shape = shape_.ToString();
   if (options_.tuner != Options::Tuner::kOff) MakeTuner(DeviceModelFor(&state));
@@ -429,6 +431,14 @@ uint64_t Store::Impl::PolicyRecordBytes() const noexcept {
   return options_.memory_bytes > used ? (options_.memory_bytes - used) / 4 : 0;
 }
 
+// What was replayed was written after the level was saved, or shortly before it: until the next
+// checkpoint saves both, an open that is cut off charges nothing for good.
+void Store::Impl::RestoreWriteLevel(const ManifestState& state, uint64_t replayed) noexcept {
+  if (state.write_level)
+    write_allowance_.Restore(*state.write_level, std::chrono::system_clock::now());
+  write_allowance_.Charge(replayed);
+}
+
 void Store::Impl::NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept {
   replayed_pages_ = recovery.pages();
   if (recovery.pages_of_missing_segments() > 0) {
@@ -462,7 +472,7 @@ Status Store::Impl::OpenIndex(std::shared_ptr<Memtable> replayed) noexcept {
                                    " is less than this store needs: " + std::to_string(slots) +
                                    " for slots + " + std::to_string(tables) +
                                    " for filters and top indexes + " + std::to_string(fixed) +
-                                   " for memtables and buffers");
+                                   " for memtables, buffers and work in progress");
   }
   SizeCache();
   return Status::Ok();

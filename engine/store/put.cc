@@ -121,8 +121,9 @@ class PutOperation {
     if (index_only_) return true;
     const auto now = WriteAllowance::Clock::now();
     for (size_t i = 0; i < pages_.size(); ++i) {
-      if (store_.write_allowance_.TryTake(pages_[i].length, now)) {
-        allowance_left_ += pages_[i].length;
+      const uint64_t bytes = SlotBytesFor(pages_[i].length);
+      if (store_.write_allowance_.TryTake(bytes, now)) {
+        allowance_left_ += bytes;
         continue;
       }
       RejectFrom(i, store_.counters_.rejected_wear,
@@ -211,7 +212,7 @@ class PutOperation {
     }
     std::vector<PageWrite> writes(pages_.size());
     for (size_t i = 0; i < pages_.size(); ++i) {
-      allowance_left_ -= pages_[i].length;
+      allowance_left_ -= SlotBytesFor(pages_[i].length);
       writes[i].slot = pages_[i].slot;
       writes[i].fingerprint = path_.fingerprints[pages_[i].page];
       writes[i].fragments =

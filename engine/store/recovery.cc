@@ -1,6 +1,7 @@
 #include "engine/store/recovery.h"
 
 #include "engine/base/mutation.h"
+#include "tensorlog/geometry.h"
 
 namespace lamina {
 
@@ -21,6 +22,7 @@ bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
     const Fingerprint f = put.fingerprints[put.first_page + i];
     if (!log_.Replay(at, page.slot, entry.tag(f), root->number)) ++lost_;
     entries_.push_back(entry);
+    bytes_ += SlotBytesFor(page.length);
   }
   // Pages whose segment is gone go in too: their entries count for nothing and leave with the
   // flush.

@@ -26,6 +26,8 @@ class Recovery final : public JournalVisitor {
   void OnSegmentStarted(JournalPosition, const SegmentInfo&) noexcept override {}
 
   [[nodiscard]] uint64_t pages() const noexcept { return pages_; }
+  // That they took to write, for write_bytes_per_day.
+  [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] uint64_t pages_of_erased_roots() const noexcept { return stale_; }
   [[nodiscard]] uint64_t pages_of_missing_segments() const noexcept { return lost_; }
 
@@ -37,6 +39,7 @@ class Recovery final : public JournalVisitor {
   Memtable& memtable_;
   std::vector<Entry> entries_;
   uint64_t pages_ = 0;
+  uint64_t bytes_ = 0;
   uint64_t stale_ = 0;
   uint64_t lost_ = 0;
 };

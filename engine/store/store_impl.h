@@ -309,6 +309,7 @@ class Store::Impl final : private SegmentSource {
   void MakeEvictor(const ManifestState& state) noexcept;
   [[nodiscard]] uint64_t PolicyRecordBytes() const noexcept;
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
+  void RestoreWriteLevel(const ManifestState& state, uint64_t replayed) noexcept;
   void StartBackground() noexcept;
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;
 
@@ -380,6 +381,7 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] uint64_t FilterMemoryBytes() const noexcept;  // under memory_mutex_
   [[nodiscard]] double FilterBitsPerEntry() const noexcept;
   [[nodiscard]] uint64_t FixedMemoryBytes() const noexcept;
+  [[nodiscard]] uint64_t WorkMemoryBytes() const noexcept;
   [[nodiscard]] uint64_t ElasticMemoryBytes() const noexcept;
   void SizeCache() noexcept;  // as slots, filters and top indexes grow; one caller at a time
   void BoundSlots() noexcept;

@@ -8,6 +8,11 @@ namespace {
 constexpr uint64_t kHoursPerDay = 24;
 constexpr double kSecondsPerDay = 86400;
 
+uint64_t UnixSeconds(WriteAllowance::WallTime time) noexcept {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch());
+  return static_cast<uint64_t>(std::max<int64_t>(0, seconds.count()));
+}
+
 }  // namespace
 
 WriteAllowance::WriteAllowance(uint64_t bytes_per_day, Clock::time_point now) noexcept
@@ -16,13 +21,31 @@ WriteAllowance::WriteAllowance(uint64_t bytes_per_day, Clock::time_point now) no
       level_(static_cast<double>(burst_bytes_)),
       refilled_(now) {}
 
+void WriteAllowance::Add(double bytes) noexcept {
+  level_ = std::min(static_cast<double>(burst_bytes_), level_ + bytes);
+}
+
+void WriteAllowance::Restore(const WriteLevel& saved, WallTime now) noexcept {
+  const uint64_t unix_seconds = UnixSeconds(now);
+  const uint64_t seconds =
+      unix_seconds > saved.unix_seconds ? unix_seconds - saved.unix_seconds : 0;
+  const std::lock_guard lock(mutex_);
+  level_ = static_cast<double>(saved.bytes);
+  Add(static_cast<double>(seconds) / kSecondsPerDay * static_cast<double>(bytes_per_day_));
+}
+
+WriteLevel WriteAllowance::Save(Clock::time_point now, WallTime wall) noexcept {
+  const std::lock_guard lock(mutex_);
+  Refill(now);
+  return {static_cast<int64_t>(level_), UnixSeconds(wall)};
+}
+
 void WriteAllowance::Refill(Clock::time_point now) noexcept {
   // Threads may come with times that are out of order.
   if (now <= refilled_) return;
   const double seconds = std::chrono::duration<double>(now - refilled_).count();
   refilled_ = now;
-  level_ = std::min(static_cast<double>(burst_bytes_),
-                    level_ + seconds / kSecondsPerDay * static_cast<double>(bytes_per_day_));
+  Add(seconds / kSecondsPerDay * static_cast<double>(bytes_per_day_));
 }
 
 bool WriteAllowance::TryTake(uint64_t bytes, Clock::time_point now) noexcept {
@@ -43,7 +66,7 @@ void WriteAllowance::Charge(uint64_t bytes) noexcept {
 void WriteAllowance::GiveBack(uint64_t bytes) noexcept {
   if (bytes_per_day_ == 0) return;
   const std::lock_guard lock(mutex_);
-  level_ = std::min(static_cast<double>(burst_bytes_), level_ + static_cast<double>(bytes));
+  Add(static_cast<double>(bytes));
 }
 
 uint64_t WriteAllowance::Available(Clock::time_point now) noexcept {

@@ -1,10 +1,10 @@
 // How many tensor bytes may be written, so that flash lasts as long as it is meant to: a token
 // bucket over Options::write_bytes_per_day.
 //
-// The bucket holds one hour's worth, at least 64 MiB, so that bursts pass which the day allows. It
-// is full when the store is opened: nothing of it is kept over a restart, which is worth at most
-// one bucket. A page that is larger than the bucket passes when the bucket is full, and what
-// follows it waits until the debt is paid.
+// The bucket holds one hour's worth, at least 64 MiB, so that bursts pass which the day allows. Its
+// level is kept over restarts with the time, in the manifest, so that opening a store again and
+// again allows no more than leaving it open. A page that is larger than the bucket passes when the
+// bucket is full, and what follows it waits until the debt is paid.
 //
 // Pure but for its mutex: time is the caller's. Thread-safe.
 #ifndef LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_
@@ -16,13 +16,28 @@
 
 namespace lamina {
 
+// A level as it is kept over a restart.
+struct WriteLevel {
+  int64_t bytes = 0;          // negative: debt
+  uint64_t unix_seconds = 0;  // when it was so
+  friend bool operator==(const WriteLevel&, const WriteLevel&) = default;
+};
+
 class WriteAllowance {
  public:
   using Clock = std::chrono::steady_clock;
+  using WallTime = std::chrono::system_clock::time_point;
   static constexpr uint64_t kLeastBurstBytes = uint64_t{64} << 20;
 
   // 0 bytes a day: no bound.
   WriteAllowance(uint64_t bytes_per_day, Clock::time_point now) noexcept;
+
+  // Goes on where an earlier store left off, which may have had another bound. Time that went
+  // backwards counts as none.
+  void Restore(const WriteLevel& saved, WallTime now) noexcept;
+  // To be restored; both clocks say now.
+  [[nodiscard]] WriteLevel Save(Clock::time_point now, WallTime wall) noexcept;
+  [[nodiscard]] bool bounded() const noexcept { return bytes_per_day_ != 0; }
 
   // Whether so many bytes may be written now; if so, they are taken.
   bool TryTake(uint64_t bytes, Clock::time_point now) noexcept;
@@ -36,6 +51,7 @@ class WriteAllowance {
   [[nodiscard]] uint64_t burst_bytes() const noexcept { return burst_bytes_; }
 
  private:
+  void Add(double bytes) noexcept;
   void Refill(Clock::time_point now) noexcept;
 
   const uint64_t bytes_per_day_;

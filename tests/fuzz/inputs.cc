@@ -180,6 +180,8 @@ ManifestState StateOf() {
   state.checkpoint = {3, 4};
   state.shape = "T=10 K=1";
   state.policy_state = "0000000012.policy";
+  state.write_level = WriteLevel{-5, 1700000000};
+  state.erase_physical = true;
   return state;
 }
 

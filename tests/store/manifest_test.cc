@@ -1,8 +1,11 @@
 // The manifest: what it keeps, what it refuses, and that its bytes stay what they are.
 #include "engine/store/manifest.h"
 
+#include <xxhash.h>
+
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -167,6 +170,32 @@ TEST_CASE(
     WriteFile(name, bytes);
   }
   REQUIRE(last == ReadFile(path).size());
+}
+
+TEST_CASE("a manifest of an earlier version is read, one of a later is refused by its number") {
+  Fixture f;
+  f.Start();
+  const std::string path = f.File();
+  const std::string bytes = ReadFile(path);
+  const auto load_as = [&](uint32_t version) {
+    ManifestHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    header.version = version;
+    header.checksum = XXH3_64bits(&header, offsetof(ManifestHeader, checksum));
+    std::string other = bytes;
+    std::memcpy(other.data(), &header, sizeof header);
+    WriteFile(path, other);
+    auto loaded = LoadManifest(*f.fs, f.directory.path());
+    WriteFile(path, bytes);
+    return loaded.status();
+  };
+  for (uint32_t version = kOldestManifestVersion; version <= kManifestVersion; ++version)
+    CHECK(load_as(version).ok());
+  for (const uint32_t version : {kOldestManifestVersion - 1, kManifestVersion + 1}) {
+    const Status refused = load_as(version);
+    CHECK(refused.code() == StatusCode::kNotSupported);
+    CHECK_THAT(std::string(refused.message()), Contains("version " + std::to_string(version)));
+  }
 }
 
 TEST_CASE("a manifest file has the bytes it always had") {

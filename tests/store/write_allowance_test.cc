@@ -80,6 +80,51 @@ TEST_CASE("time that goes backwards gives nothing") {
   CHECK(allowance.Available(kStart + hours(5)) == 0);
 }
 
+TEST_CASE("a restored level goes on where it was, with what came back while the store was closed") {
+  const WriteAllowance::WallTime day{hours(24 * 20000)};
+  WriteAllowance before(24 * kGiB, kStart);
+  CHECK(before.TryTake(kGiB, kStart));
+  before.Charge(512 * kMiB);
+  const WriteLevel saved = before.Save(kStart, day);
+  CHECK(saved == WriteLevel{-512 * static_cast<int64_t>(kMiB), 20000 * 86400});
+
+  WriteAllowance at_once(24 * kGiB, kStart);
+  at_once.Restore(saved, day);
+  CHECK_FALSE(at_once.TryTake(1, kStart));
+  CHECK(at_once.Available(kStart + minutes(45)) == 256 * kMiB);
+
+  WriteAllowance later(24 * kGiB, kStart);
+  later.Restore(saved, day + minutes(45));
+  CHECK(later.Available(kStart) == 256 * kMiB);
+  later.Restore(saved, day + hours(100));
+  CHECK(later.Available(kStart) == kGiB);
+  later.Restore(saved, day - hours(100));  // the clock was set back
+  CHECK(later.Available(kStart) == 0);
+}
+
+TEST_CASE("opening a store again gives no new allowance, whether it was closed or killed") {
+  constexpr size_t kPage = 1 << 20;
+  const bool killed = GENERATE(false, true);
+  const bool checkpointed = GENERATE(false, true);
+  CAPTURE(killed, checkpointed);
+  SimulatedDisk disk(3);
+  const char* options = "capacity_bytes=1G;write_bytes_per_day=1";
+  auto opened = OpenSimulatedStore(disk.Restart(), options);
+  REQUIRE(opened.ok());
+  TestPath path = MakePath(**opened, "model", Tokens(0, 80));
+  REQUIRE(CountOk(PutPages(**opened, path, 0, 40, kPage)) == 40);
+  if (checkpointed) REQUIRE((*opened)->Flush().ok());
+  if (killed) disk.Crash(SimulatedCrash::kProcess);
+  opened->reset();
+
+  opened = OpenSimulatedStore(disk.Restart(), options);
+  REQUIRE(opened.ok());
+  TestPath again = MakePath(**opened, "model", Tokens(0, 80));
+  REQUIRE(CountOk(GetPages(**opened, again, 0, 40, kPage).states) == 40);
+  CHECK(CountOk(PutPages(**opened, again, 40, 40, kPage)) == 24);
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 1);
+}
+
 TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and read pages stay") {
   constexpr size_t kPage = 1 << 20;
   SimulatedDisk disk(3);

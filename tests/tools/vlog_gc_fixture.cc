@@ -26,8 +26,12 @@ DumpResult Gc(const std::vector<std::string>& arguments, bool stop) {
   return result;
 }
 
-GcStore::GcStore(uint32_t paths, size_t pages, size_t page_bytes)
-    : directory_(temporary_ / "store"), path_count_(paths), pages_(pages), page_bytes_(page_bytes) {
+GcStore::GcStore(uint32_t paths, size_t pages, size_t page_bytes, const std::string& options)
+    : directory_(temporary_ / "store"),
+      options_("capacity_bytes=64M;checkpoint_seconds=0;" + options),
+      path_count_(paths),
+      pages_(pages),
+      page_bytes_(page_bytes) {
   store();
   for (size_t first = 0; first < pages_; first += 4) {
     for (TestPath& path : paths_)
@@ -39,8 +43,7 @@ Store& GcStore::store() {
   if (store_ != nullptr) return *store_;
   StoreEnvironment environment;
   environment.seed = 7;
-  auto impl = Store::Impl::Open(directory_, TestOptions("capacity_bytes=64M;checkpoint_seconds=0"),
-                                std::move(environment));
+  auto impl = Store::Impl::Open(directory_, TestOptions(options_), std::move(environment));
   if (!impl.ok()) throw std::runtime_error(impl.status().ToString());
   store_ = std::make_unique<Store>(std::move(*impl));
   paths_.clear();

@@ -21,7 +21,7 @@ DumpResult Gc(const std::vector<std::string>& arguments, bool stop = false);
 // in every run: what is random in the store comes from a seed.
 class GcStore {
  public:
-  GcStore(uint32_t paths, size_t pages, size_t page_bytes);
+  GcStore(uint32_t paths, size_t pages, size_t page_bytes, const std::string& options = "");
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string SegmentFile(uint32_t id) const;
@@ -51,6 +51,7 @@ class GcStore {
  private:
   TemporaryDirectory temporary_;
   const std::string directory_;
+  const std::string options_;
   const uint32_t path_count_;
   const size_t pages_;
   const size_t page_bytes_;

@@ -182,6 +182,23 @@ TEST_CASE("a run does what the dry run said, and verify finds everything right b
   }
 }
 
+TEST_CASE("a run erases what it frees where the store erases bytes, unless it is told not to") {
+  const bool physical = GENERATE(false, true);
+  GcStore store(6, 40, 65536, physical ? "erase=physical" : "");
+  store.Thin(6, 30);
+  store.Close();
+  const auto erases = [&] {
+    return LineOf(Dump({store.directory(), "--command=manifest", "--json"}),
+                  "state")["erase_physical"];
+  };
+  CHECK(erases() == physical);
+  CHECK(Gc({store.directory(), "--run", kOptions}).code == ExitCode::kClean);
+  CHECK(erases() == physical);  // as the run opened the store
+  const std::string logical = std::string(kOptions) + ";erase=logical";
+  CHECK(Gc({store.directory(), "--run", logical}).code == ExitCode::kClean);
+  CHECK(erases() == false);
+}
+
 TEST_CASE("a run that is stopped says so, and a target or a segment bounds it") {
   GcStore store(6, 40, 65536);
   store.Thin(6, 30);
