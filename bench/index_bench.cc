@@ -248,10 +248,9 @@ nlohmann::ordered_json RunGrid(Settings settings) {
         Settle(*store);
       }
       const uint64_t paths = batches * kPathsPerBatch;
-      const double moved = tuner::TreeShape(TunerShape(name, ratio)).RunsAt(0, 3);
-      // A run that begins in level 1 is a flush that moved there: the model counts it as a copy.
-      const double predicted = tuner::HistoricalCopies(TunerShape(name, ratio), batches) -
-                               moved / static_cast<double>(ratio);
+      // A run that begins in level 1 is a flush that moved there.
+      const tuner::LevelHistory history = tuner::HistoryOfLevels(TunerShape(name, ratio), batches);
+      const double predicted = history.copies - history.moved;
       const double copies = CopiesPerEntry(*store, paths * kPathPages);
       const LookupCosts reads = MeasureLookups(*store, paths, settings.samples, 1, settings.seed);
       const auto error = [](double measured, double expected) {

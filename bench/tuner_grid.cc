@@ -62,9 +62,8 @@ std::vector<Compared> CompareCell(const GridSettings& settings, const std::strin
   const StoreCounters& counters = impl.counters();
   const tuner::TreeShape followed = TunerShape(impl.shape(), impl.batch_entries());
   const auto flushed = static_cast<double>(counters.entries_flushed);
-  // A run that begins in the first level is a flush that moved there: the model counts it as a copy
-  // of the level, which the store does not make.
-  const double moved = followed.RunsAt(0, 3) / static_cast<double>(ratio);
+  // Flushes and merges stand beside each other in the counters; what moves is copied by neither.
+  const tuner::LevelHistory history = tuner::HistoryOfLevels(followed, batches);
   tuner::CostInputs inputs;
   inputs.curve = MeasuredFprCurve();
   inputs.facts.entry_bytes = static_cast<double>(impl.CurrentView()->tree->bytes()) /
@@ -75,7 +74,7 @@ std::vector<Compared> CompareCell(const GridSettings& settings, const std::strin
   const tuner::Prediction predicted =
       tuner::PredictTree(inputs, stems, followed, TunerTree(*impl.CurrentView()->tree));
   const double copies = static_cast<double>(counters.compaction_entries_copied) / flushed;
-  return {{"copies", copies, tuner::HistoricalCopies(followed, batches) - moved},
+  return {{"copies", copies, history.copies - history.moved},
           {"missing", ReadsPerLookup(store, settings, {.missing = 1}), predicted.missing_reads},
           {"existing", ReadsPerLookup(store, settings, {.existing = 1}), predicted.existing_reads},
           {"stems", ReadsPerLookup(store, settings, {.stems = 1}), predicted.stem_reads}};

@@ -87,6 +87,11 @@ void TunerStore::PutStem() {
   const auto path = PathOf(next_path_++, kStemPages);
   const auto start = Clock::now();
   const auto put = store_->PutEntries(*path, 0, kStemPages, kPutBytes);
+  // The store would do so as the next put begins, and that one's entries would go along: nothing
+  // beside a memtable of common size, a tenth of these.
+  const bool full =
+      static_cast<double>(store_->CurrentView()->active->entry_count()) >= store_->batch_entries();
+  if (full) RequireOk(store_->Flush(), "flush");
   Work();
   put_us_.push_back(SecondsSince(start) * 1e6);
   RequireOk(put.status(), "put");

@@ -221,6 +221,23 @@ void FillRealHits(const CostInputs& inputs, const TreeState& tree,
   }
 }
 
+// What an empty level of at most `runs` runs has done when `left` batches have come to it, in
+// batches.
+LevelHistory HistoryOfLevel(uint32_t size_ratio, uint32_t runs, uint64_t left) noexcept {
+  const auto cycles = static_cast<double>(left / size_ratio);
+  auto in_progress = static_cast<uint32_t>(left % size_ratio);
+  LevelHistory history = {
+      .copies = cycles * (size_ratio - 1) * CopiesPerEntry(size_ratio - 1, runs),
+      .moved = cycles * runs};
+  for (uint32_t run = 0; run < runs && in_progress > 0; ++run) {
+    const uint32_t taken = std::min(in_progress, BatchesOfRun(size_ratio - 1, runs, run));
+    history.copies += taken * (taken + 1) / 2.0;
+    history.moved += 1;
+    in_progress -= taken;
+  }
+  return history;
+}
+
 // Levels down to the deepest that holds anything, at least one.
 uint32_t UsedLevels(const TreeState& tree) noexcept {
   auto count = static_cast<uint32_t>(std::min<size_t>(tree.levels.size(), kMaxLevels));
@@ -261,30 +278,34 @@ double MeanRuns(uint32_t size_ratio, uint32_t runs) noexcept {
   return sum / size_ratio;
 }
 
-double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept {
-  if (batches == 0) return 0;
-  uint32_t level_count = 1;
-  for (uint64_t left = batches / shape.size_ratio; left > 0; left /= shape.size_ratio) {
-    ++level_count;
-  }
-  double written = 0;       // in memtables
-  double batch = 1;         // of this level, in memtables
-  uint64_t left = batches;  // batches that have come to this level
-  for (uint32_t i = 0; i < level_count && i < kMaxLevels; ++i) {
-    const uint32_t runs = shape.RunsAt(i, level_count);
-    const uint64_t cycles = left / shape.size_ratio;
-    auto in_progress = static_cast<uint32_t>(left % shape.size_ratio);
-    written += static_cast<double>(cycles) * batch * (shape.size_ratio - 1) *
-               CopiesPerEntry(shape.size_ratio - 1, runs);
-    for (uint32_t run = 0; run < runs && in_progress > 0; ++run) {
-      const uint32_t taken = std::min(in_progress, BatchesOfRun(shape.size_ratio - 1, runs, run));
-      written += batch * taken * (taken + 1) / 2;
-      in_progress -= taken;
+// A tree of `batches` memtables has so many levels that T^levels > batches. It went through all
+// smaller numbers of levels, and each time that batch T^l came all levels were merged into the
+// first batch of the new last one, of index l. So history falls into as many parts as there are
+// levels, each of which begins with empty upper levels: within a part limits do not change, and
+// the batches that come to a level are those of the level above over T.
+LevelHistory HistoryOfLevels(const TreeShape& shape, uint64_t batches) noexcept {
+  if (batches == 0) return {};
+  const uint64_t ratio = shape.size_ratio;
+  LevelHistory memtables;  // not per entry yet
+  const auto add = [&](uint32_t level, uint32_t runs, uint64_t left, uint64_t batch) {
+    const LevelHistory taken = HistoryOfLevel(shape.size_ratio, runs, left);
+    memtables.copies += static_cast<double>(batch) * taken.copies;
+    if (level == 0) memtables.moved += taken.moved;
+  };
+  uint64_t first = 1;  // batch of this part: T^last
+  for (uint32_t last = 0; last < kMaxLevels; ++last) {
+    const bool ended = batches / first >= ratio;
+    const uint64_t end = ended ? first * ratio - 1 : batches;
+    uint64_t batch = 1;
+    for (uint32_t level = 0; level < last; ++level, batch *= ratio) {
+      add(level, shape.RunsAt(level, last + 1), (end - first) / batch, batch);
     }
-    left = cycles;
-    batch *= shape.size_ratio;
+    add(last, shape.last_runs, end / first, first);
+    if (!ended) break;
+    first *= ratio;
   }
-  return written / static_cast<double>(batches);
+  const auto all = static_cast<double>(batches);
+  return {.copies = memtables.copies / all, .moved = memtables.moved / all};
 }
 
 double FlushCopies(uint32_t size_ratio, uint32_t runs, double fill) noexcept {

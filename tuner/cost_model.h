@@ -123,10 +123,15 @@ double CopiesPerEntry(uint32_t batches, uint32_t runs) noexcept;
 double LevelCopies(uint32_t size_ratio, uint32_t runs) noexcept;
 // Mean number of runs of a level over its fill cycle; ((T-1)/T) (K+1) / 2 when they are equal.
 double MeanRuns(uint32_t size_ratio, uint32_t runs) noexcept;
-// Copies per entry that the levels of a tree have made since it took its first of `batches`
-// memtables: exact, with partly filled levels. A batch that begins a run counts as a copy; at level
-// 0 that is the flushed table itself (FlushCopies takes it off).
-double HistoricalCopies(const TreeShape& shape, uint64_t batches) noexcept;
+// What levels have done since a tree took its first memtable; memtables are of one size.
+struct LevelHistory {
+  // Copies per entry, with partly filled levels. A batch that begins a run counts as a copy.
+  double copies = 0;
+  // Of those, the batches that became a run of level 0 as flushed: no bytes were copied.
+  double moved = 0;
+};
+// Exact, with the limits that the levels had while the tree was shallower.
+LevelHistory HistoryOfLevels(const TreeShape& shape, uint64_t batches) noexcept;
 
 // What flushing adds to the copies that the levels make: every memtable is written as a table, and
 // of T of them K move into level 0 as they are. `fill` is that of level 0.
