@@ -106,18 +106,23 @@ Status Store::Impl::EraseRoot(std::string_view root) noexcept {
 
   std::lock_guard erase_lock(erase_mutex_);
   uint64_t epoch = 0;
+  Status committed;
   {
     std::lock_guard lock(manifest_mutex_);
     epoch = manifest_->state().epoch_counter + 1;
     ManifestEdit edit;
     edit.epoch_counter = epoch;
     edit.roots.push_back({state->name, std::string(root), state->number, epoch});
-    LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
+    committed = manifest_->Commit(edit);
+    if (!committed.ok() && manifest_->status().ok()) return committed;
   }
+  // Where the manifest is latched the edit may have reached the disk, and the next open may find
+  // the root erased: so no put is told meanwhile that a page of it is present.
   {
     std::lock_guard lock(publish_mutex_);
     state->epoch.store(epoch, std::memory_order_release);
   }
+  LAMINA_RETURN_IF_ERROR(committed);
   // Those of the old epoch are writing still; later ones are refused before they do.
   WaitForEarlierPuts();
   const uint64_t failures = log_->scrub_failures();
