@@ -134,6 +134,14 @@ void RestoreRecord(const SlotRecord& record, uint32_t i, Segment& segment,
   ++load->slots_loaded;
 }
 
+// What a device may get wrong once is read again: a slot table that is given up costs the pages of
+// its segment.
+template <class Read>
+Status Twice(const Read& read) noexcept {
+  const Status first = read();
+  return first.ok() ? first : read();
+}
+
 }  // namespace
 
 std::string SlotTablePath(const std::string& directory, uint32_t segment,
@@ -188,13 +196,12 @@ Result<SlotTableLoad> LoadSlotTable(FileSystem& fs, const std::string& path,
   if (*size < sizeof header) {
     return lost(Damage(path, "header", 0, "the file has " + std::to_string(*size) + " bytes"));
   }
-  if (Status s = file.Read(0, std::as_writable_bytes(std::span(&header, 1))); !s.ok()) {
-    return lost(std::move(s));
-  }
-  if (Status s = CheckHeader(header, path, store_id, segment); !s.ok()) {
-    if (s.code() == StatusCode::kNotSupported) return s;
-    return lost(std::move(s));
-  }
+  const Status sound = Twice([&]() noexcept -> Status {
+    LAMINA_RETURN_IF_ERROR(file.Read(0, std::as_writable_bytes(std::span(&header, 1))));
+    return CheckHeader(header, path, store_id, segment);
+  });
+  if (sound.code() == StatusCode::kNotSupported) return sound;
+  if (!sound.ok()) return lost(sound);
   load.generation = header.generation;
   if (header.cursor <= header.slot_count) load.cursor = header.cursor;
 
@@ -204,24 +211,23 @@ Result<SlotTableLoad> LoadSlotTable(FileSystem& fs, const std::string& path,
   for (uint32_t part = 0; first < segment.slot_count(); ++part) {
     const uint32_t count = std::min(segment.slot_count() - first, kSlotsPerPart);
     const auto now = std::span(records).first(count);
-    uint64_t checksum = 0;
-    Status status = file.Read(offset, std::as_writable_bytes(now));
-    if (status.ok()) {
-      status =
-          file.Read(offset + now.size_bytes(), std::as_writable_bytes(std::span(&checksum, 1)));
-    }
-    const uint64_t expected = PartChecksum(now, header.generation, header.segment, part);
-    if (status.ok() && checksum != expected) {
-      status = Damage(path, "part " + std::to_string(part), offset,
-                      "checksum is " + Hex(checksum) + ", expected " + Hex(expected));
-    }
+    Status status = Twice([&]() noexcept -> Status {
+      uint64_t checksum = 0;
+      LAMINA_RETURN_IF_ERROR(file.Read(offset, std::as_writable_bytes(now)));
+      LAMINA_RETURN_IF_ERROR(
+          file.Read(offset + now.size_bytes(), std::as_writable_bytes(std::span(&checksum, 1))));
+      const uint64_t expected = PartChecksum(now, header.generation, header.segment, part);
+      if (checksum == expected) return Status::Ok();
+      return Damage(path, "part " + std::to_string(part), offset,
+                    "checksum is " + Hex(checksum) + ", expected " + Hex(expected));
+    });
     if (status.ok()) {
       for (uint32_t i = 0; i < count; ++i) RestoreRecord(now[i], first + i, segment, &load);
     } else {
       load.slots_lost += count;
       if (load.problem.ok()) load.problem = std::move(status);
     }
-    offset += now.size_bytes() + sizeof checksum;
+    offset += now.size_bytes() + sizeof(uint64_t);
     first += count;
   }
   if (load.problem.ok() && load.slots_lost > 0) {
