@@ -195,6 +195,7 @@ class TensorLog {
   // unsynced pages are freed, and the error is returned after all were tried: the checkpoint has to
   // begin anew, since the slot tables have those pages. The next one goes through.
   Status SyncPayloads() noexcept;
+  [[nodiscard]] size_t DirsThatFailedToSync() const noexcept;
   // The checkpoint at `position`, with the tables of `generation`, is durable in the manifest:
   // forgets older positions and unlinks the slot tables that were replaced.
   void CheckpointDone(JournalPosition position, std::span<const SavedSlotTable> saved) noexcept;

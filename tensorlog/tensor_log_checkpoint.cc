@@ -1,4 +1,5 @@
 // Checkpoints of the tensor log: slot tables and syncs.
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/mutation.h"
@@ -72,6 +73,11 @@ Status TensorLog::SyncPayloads() noexcept {
                              "checkpoint again");
   }
   return status;
+}
+
+size_t TensorLog::DirsThatFailedToSync() const noexcept {
+  return static_cast<size_t>(std::count_if(dirs_.begin(), dirs_.end(),
+                                           [](const auto& dir) { return dir->sync_failed(); }));
 }
 
 void TensorLog::CheckpointDone(JournalPosition position,
