@@ -53,6 +53,7 @@ READERS = {
     'tests/bench/': (EVICTION, BASE, 'bench/'),
     'tests/compaction/': (COMPACTION,) + SEES[COMPACTION],
     'tests/tuner/': (TUNER,) + SEES[TUNER],
+    'tests/crash/': ALL,
     'tests/fuzz/': ALL,
     'tests/mutations/': ALL,
     'tests/simulation/': ALL,
