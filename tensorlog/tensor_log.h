@@ -107,7 +107,9 @@ class TensorLog {
   // Cursors stand behind what was replayed; slots may be taken from now on.
   void FinishReplay() noexcept;
   // Unlinks segment files and slot tables that no segment here owns: what a crash left between
-  // making a file and writing it into the manifest. Returns the bytes given back.
+  // making a file and writing it into the manifest, or brought back. The id alone does not make a
+  // file a segment's: the next segment may have got it in another directory. Returns the bytes
+  // given back.
   Result<uint64_t> RemoveOrphans() noexcept;
 
   // ---- Writing ---------------------------------------------------------------------------------

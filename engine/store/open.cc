@@ -502,7 +502,6 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
   LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory_));
   for (const std::string& name : names) {
     uint64_t number = 0;
-    uint32_t segment = 0;
     bool orphan = name == "CURRENT.tmp" || name == kDeviceProbeFileName;
     if (ParseTableFileName(name, &number)) {
       orphan = !tables.contains(number);
@@ -510,22 +509,10 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
       orphan = number != manifest_number;
     } else if (ParsePolicyFileName(name, &number)) {
       orphan = name != state.policy_state;
-    } else if (ParseSlotTableFileName(name, &segment, &number)) {
-      const auto found = state.segments.find(segment);
-      orphan = found == state.segments.end() || found->second.slot_table != number;
     }
     if (orphan) LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + name));
   }
-  for (const auto& dir : log_->log_dirs()) {
-    if (!dir->present()) continue;
-    LAMINA_ASSIGN_OR_RETURN(const auto files, fs_->List(dir->path()));
-    for (const std::string& name : files) {
-      uint32_t segment = 0;
-      if (ParseSegmentFileName(name, &segment) && !state.segments.contains(segment))
-        LAMINA_RETURN_IF_ERROR(fs_->Remove(dir->path() + "/" + name));
-    }
-  }
-  return Status::Ok();
+  return log_->RemoveOrphans().status();
 }
 
 // ---- Closing

@@ -149,6 +149,30 @@ TEST_CASE("files that a crash left behind are removed at the next open") {
   for (const std::string& name : orphans) REQUIRE_FALSE(fs::exists(directory / ("store/" + name)));
 }
 
+TEST_CASE(
+    "a segment file in another log directory than its segment's is removed at the next open") {
+  const TemporaryDirectory directory;
+  const Options options =
+      TestOptions("log_dirs=" + (directory / "logs-a") + "," + (directory / "logs-b"));
+  {
+    const auto store = OpenStore(directory / "store", options);
+    TestPath path = MakePath(*store, "model", Tokens(0, 20));
+    PutPages(*store, path, 0, 20, kPage);
+  }
+  // As the segment's first file, which a crash cut off the manifest, when a power cut undoes its
+  // removal.
+  const std::string segment = FilesUnder(directory.path(), ".segment").at(0);
+  const std::string name = fs::path(segment).filename();
+  const bool in_a = fs::path(segment).parent_path() == directory / "logs-a";
+  const std::string other = directory / ((in_a ? "logs-b/" : "logs-a/") + name);
+  REQUIRE_FALSE(fs::exists(other));
+  std::ofstream(other) << "x";
+  const auto store = OpenStore(directory / "store", options);
+  REQUIRE_FALSE(fs::exists(other));
+  TestPath path = MakePath(*store, "model", Tokens(0, 20));
+  REQUIRE(CountOk(GetPages(*store, path, 0, 20, kPage).states) == 20);
+}
+
 TEST_CASE("a missing log directory means misses, not a store that does not open") {
   const TemporaryDirectory directory;
   const Options options = TestOptions("log_dirs=" + (directory / "a") + "," + (directory / "b"));
