@@ -90,7 +90,8 @@ class History {
   void Put(Random* random);
   void PutRange(Random* random, const Range& range, bool must_succeed);
   void Get(Random* random);
-  void GetRange(Random* random, const Range& range, bool must_find_promised);
+  // With `odd_sizes`, at times one page is asked for with a size that is not its own.
+  void GetRange(Random* random, const Range& range, bool odd_sizes);
   void Probe(Random* random);
   void Erase(Random* random);
   void EraseRoot(Random* random);
