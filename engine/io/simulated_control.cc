@@ -1,4 +1,5 @@
 // The test's side of a simulated disk: processes, crashes, faults, decay.
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 
@@ -70,6 +71,13 @@ void SimulatedDisk::SetCapacity(uint64_t bytes) noexcept {
 SimulatedCounts SimulatedDisk::counts() const noexcept {
   const std::lock_guard lock(impl_->mutex);
   return impl_->counts;
+}
+
+uint64_t SimulatedDisk::FailedSyncs(std::string_view suffix) const noexcept {
+  const std::lock_guard lock(impl_->mutex);
+  const auto ends_so = [&](const std::string& path) { return path.ends_with(suffix); };
+  return static_cast<uint64_t>(
+      std::count_if(impl_->failed_syncs.begin(), impl_->failed_syncs.end(), ends_so));
 }
 
 std::vector<std::string> SimulatedDisk::Files() const noexcept {

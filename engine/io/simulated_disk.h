@@ -90,6 +90,7 @@ class SimulatedDisk::Impl {
   };
   FailWindow fail_operations;
   FailWindow fail_reads;
+  std::vector<std::string> failed_syncs;  // paths, of those that left unsynced writes
 
  private:
   struct InFlight {

@@ -63,7 +63,10 @@ Status SimulatedFile::Sync() noexcept {
         file_.inode->Sync();
         return 0;
       },
-      [&] { file_.inode->FailSync(&disk_->random); });
+      [&] {
+        if (!file_.inode->unsynced.empty()) disk_->failed_syncs.push_back(file_.path);
+        file_.inode->FailSync(&disk_->random);
+      });
   return error == 0 ? Status::Ok() : SyncStatus(error, "sync", file_.path);
 }
 

@@ -127,6 +127,9 @@ class SimulatedDisk {
   void FailRead(uint64_t n, int error, uint64_t count = 1) noexcept;
   void SetCapacity(uint64_t bytes) noexcept;
   [[nodiscard]] SimulatedCounts counts() const noexcept;
+  // Failed syncs so far, of files whose paths end so, that left writes which may never reach the
+  // disk.
+  [[nodiscard]] uint64_t FailedSyncs(std::string_view suffix) const noexcept;
 
   // ---- Decay, of what is on the disk and what is cached alike. Errors: kIoError when there is no
   // such file, kCorruption when it is too short.

@@ -115,6 +115,7 @@ void History::AfterStep() {
 // What the slots say of the pages that are promised. Pages go as the store condemns them; of those
 // whose slots hold something else by now it must have condemned some.
 void History::LookAtSlots() {
+  NoteFailedSyncs();
   const StoreCounters& counters = impl().counters();
   const uint64_t evicted = counters.pages_evicted + counters.segments_transferred;
   const uint64_t damage = counters.index_damage + counters.index_given_up;
@@ -130,6 +131,11 @@ void History::LookAtSlots() {
     Fail(std::to_string(seen.vanished) + " promised pages have left their slots");
   damage_ = damage;
   evicted_ = evicted;
+}
+
+void History::NoteFailedSyncs() {
+  const uint64_t failed = disk_.FailedSyncs(".segment");
+  if (std::exchange(failed_syncs_, failed) != failed) oracle_.SyncFailed();
 }
 
 // At the end nothing fails any more; a store that works is left, with all that was promised.

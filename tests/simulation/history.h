@@ -62,6 +62,7 @@ class History {
   [[nodiscard]] bool crashed() const { return disk_.crashed(); }
   [[nodiscard]] Store::Impl& impl() const { return *store_->impl(); }
   void LookAtSlots();
+  void NoteFailedSyncs();
 
   // ---- history_open.cc: opening, closing, crashes, faults
   void Open(Random* random, const std::string& more_options = {});
@@ -141,6 +142,7 @@ class History {
   bool lied_ = false;           // the disk has lied about other things than tensors
   uint64_t evicted_ = 0;        // by this opening, as last looked at
   uint64_t damage_ = 0;         // likewise: parts of the index that were given up
+  uint64_t failed_syncs_ = 0;   // of segments, that the oracle knows of
   size_t step_ = 0;
   Outcome outcome_;
 };

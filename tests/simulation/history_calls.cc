@@ -34,13 +34,18 @@ void History::CheckStatus(const char* call, const Status& status) {
 
 void History::AcknowledgePages(const Range& range, std::span<const PageState> states, Path& path,
                                bool read) {
+  NoteFailedSyncs();
   if (crashed() || silent_damage_ || lied_) return;
   const Path::Impl& keys = *path.impl();
   for (size_t i = 0; i < range.count; ++i) {
     const size_t page = range.first + i;
     if (states[i] != PageState::kOk || !keys.locations[page].found) continue;
     const Entry& entry = keys.locations[page].entry;
-    oracle_.Acknowledged(range.page(i), entry.tag(keys.fingerprints[page]), batch_, read);
+    oracle_.Acknowledged(range.page(i), {.tag = entry.tag(keys.fingerprints[page]),
+                                         .slot = entry.slot,
+                                         .durable = batch_,
+                                         .read = read,
+                                         .may_be_new = !read && faults_on_});
   }
 }
 

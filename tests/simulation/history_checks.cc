@@ -99,6 +99,8 @@ void History::CheckAllPages() {
     const Range whole = {&spec, 0, spec.pages.size()};
     GetRange(&random, whole, false);
   }
+  // A page that was found although it is condemned may go with the next step.
+  if (!crashed()) LookAtSlots();
 }
 
 // Whatever has happened to a page: put, probe and get of it succeed. Page by page, since a put that

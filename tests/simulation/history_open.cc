@@ -54,6 +54,7 @@ bool History::TryOpen(const std::string& options) {
   auto opened = Store::Impl::Open("/store", *parsed, std::move(environment));
   Answer(static_cast<uint64_t>(opened.status().code()));
   evicted_ = damage_ = 0;
+  NoteFailedSyncs();
   if (opened.ok()) {
     store_ = std::make_unique<Store>(std::move(*opened));
     oracle_.Opened();
@@ -75,6 +76,7 @@ void History::Close(bool detach) {
     call->pending = Pending();
   }
   store_.reset();
+  NoteFailedSyncs();
   for (auto& call : submitted_) {
     for (size_t i = 0; i < call->range.count; ++i) {
       if (call->states[i] == PageState::kPending) Fail("a page of a closed store is pending");

@@ -28,14 +28,17 @@ void Oracle::Served(PageId id, uint32_t version) {
   versions.erase(std::find(versions.begin(), versions.end(), version));
 }
 
-void Oracle::Acknowledged(PageId id, uint64_t tag, bool durable, bool read) {
+void Oracle::Acknowledged(PageId id, const Answer& answer) {
   Page& page = pages_[id];
-  if (read) page.suspect = false;
+  if (answer.read) page.suspect = false;
   // A put skips what is present, without reading it.
   if (page.suspect || page.doubtful) return;
   page.promised = true;
-  page.durable = page.durable || durable;
-  page.tag = tag;
+  // A copy that cannot be read is given up for the new one, which is as durable as its put.
+  if (answer.may_be_new && answer.slot != page.slot) page.durable = false;
+  page.durable = page.durable || (answer.durable && !page.sync_failed);
+  page.tag = answer.tag;
+  page.slot = answer.slot;
 }
 
 void Oracle::Erasing(PageId id) {
@@ -50,11 +53,16 @@ void Oracle::Erased(PageId id) {
   Page& page = pages_[id];
   // A put that is served later may store what it was given before.
   page.may = page.on_their_way;
-  page.doubtful = false;
+  page.doubtful = page.sync_failed = false;
 }
 
 void Oracle::Flushed() {
-  for (auto& [id, page] : pages_) page.durable = page.promised;
+  for (auto& [id, page] : pages_) page.durable = page.promised && !page.sync_failed;
+}
+
+void Oracle::SyncFailed() {
+  for (auto& [id, page] : pages_)
+    page.sync_failed = page.sync_failed || (!page.may.empty() && !page.durable);
 }
 
 void Oracle::PromiseNothing() {
@@ -71,7 +79,11 @@ void Oracle::Suspect() {
 }
 
 void Oracle::PowerCut() {
-  for (auto& [id, page] : pages_) page.promised = page.durable;
+  // What is there now, is there for good.
+  for (auto& [id, page] : pages_) {
+    page.promised = page.durable;
+    page.sync_failed = false;
+  }
 }
 
 std::string Oracle::CheckBytes(PageId id, std::span<const std::byte> bytes) const {
@@ -109,16 +121,26 @@ void Oracle::TrustNothing() {
 }
 
 Oracle::Seen Oracle::Look(const TensorLog& log, bool may_vanish) {
-  std::unordered_map<uint64_t, bool> live;  // by tag: whether a slot that is not condemned has it
-  log.ForEachSlot([&](Segment&, uint32_t, Slot& slot) {
-    if (slot.tag() != 0) live[slot.tag()] |= slot.state() == SlotState::kLive;
+  struct Held {
+    bool live = false;  // in a slot that is not condemned
+    SlotRef slot;
+  };
+  std::unordered_map<uint64_t, Held> tags;
+  log.ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
+    if (slot.tag() == 0) return;
+    Held& held = tags[slot.tag()];
+    if (held.live) return;
+    held = {slot.state() == SlotState::kLive, {segment.id(), number}};
   });
   Seen seen;
   for (auto& [id, page] : pages_) {
     if (!page.promised) continue;
-    const auto found = live.find(page.tag);
-    if (found != live.end() && found->second) continue;
-    const bool condemned = found != live.end();
+    const auto found = tags.find(page.tag);
+    if (found != tags.end() && found->second.live) {
+      page.slot = found->second.slot;
+      continue;
+    }
+    const bool condemned = found != tags.end();
     ++(condemned ? seen.condemned : seen.vanished);
     if (condemned || may_vanish) page.promised = page.durable = false;
   }

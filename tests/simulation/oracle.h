@@ -31,7 +31,13 @@ class Oracle {
     bool suspect = false;
     // An erase has failed: the page may go until the store is opened again.
     bool doubtful = false;
+    // A sync of tensors has failed since it was put. The process in which that happens gives up
+    // what was not durable; but one that is opened before that could be written down finds the page
+    // in the journal, reads it, and cannot know that the next sync says nothing about it. So a
+    // power cut may take it, though it was flushed.
+    bool sync_failed = false;
     uint64_t tag = 0;  // of the promised copy's slot
+    SlotRef slot;      // the same, as last seen
   };
 
   Page& page(PageId id) { return pages_[id]; }
@@ -41,12 +47,19 @@ class Oracle {
   void Putting(PageId id);
   void Submitted(PageId id);
   void Served(PageId id, uint32_t version);
-  // By a put, or by a get, whose bytes were right.
-  void Acknowledged(PageId id, uint64_t tag, bool durable, bool read);
+  struct Answer {
+    uint64_t tag = 0;
+    SlotRef slot;
+    bool durable = false;     // an acknowledgement says that it is
+    bool read = false;        // by a get, whose bytes were right; otherwise by a put
+    bool may_be_new = false;  // the put may have stored it beside a copy that it could not read
+  };
+  void Acknowledged(PageId id, const Answer& answer);
   // An erase begins; then it has been acknowledged.
   void Erasing(PageId id);
   void Erased(PageId id);
   void Flushed();
+  void SyncFailed();
   void Opened();
   // Nothing is promised any more.
   void PromiseNothing();
