@@ -29,7 +29,7 @@ struct CollectReport {
   uint64_t pages_moved = 0;
   uint64_t bytes_moved = 0;              // payload
   uint64_t pages_condemned_dropped = 0;  // with their segments
-  uint64_t pages_bad = 0;                // freed, since their bytes were wrong
+  uint64_t pages_bad = 0;                // freed, since they were wrong or not to be read
   uint64_t segments_kept = 0;            // that were to go and could not: `problems` says why
   bool stopped = false;                  // before it was through
   double seconds = 0;

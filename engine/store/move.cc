@@ -214,25 +214,46 @@ Status PageMover::ReadBatch() noexcept {
       const size_t i = pages[k];
       drop[i] = reads[k].outcome != ReadOutcome::kOk;
       if (reads[k].outcome == ReadOutcome::kMismatch) wrong.push_back(i);
-      if (reads[k].outcome == ReadOutcome::kIoError && unreadable_.ok()) {
-        unreadable_ = Status::IoError(
-            "a page in slot " + std::to_string(batch_[i].entry.slot.slot) + " of segment " +
-            std::to_string(batch_[i].entry.slot.segment) + " could not be read, and was not moved");
-      }
+      if (reads[k].outcome == ReadOutcome::kIoError) MeetUnreadable(batch_[i]);
     }
     StoreCounters::Add(store_.counters_.checksum_failures, wrong.size());
     pages = std::move(wrong);
   }
-  for (const size_t i : pages) {
-    const bool torn = store_.log_->Unproven(batch_[i].entry.slot, batch_[i].tag());
-    if (!store_.log_->Free(batch_[i].entry.slot, batch_[i].tag())) continue;
-    // A put that a crash cut off is no damage.
-    StoreCounters::Add(store_.counters_.unproven_torn, torn ? 1 : 0);
-    report_->pages_bad += torn ? 0 : 1;
-    store_.dirty_.store(true, std::memory_order_release);
-  }
+  for (const size_t i : pages) FreeWrong(batch_[i]);
   DropPages(drop);
   return Status::Ok();
+}
+
+void PageMover::FreeWrong(const Page& page) noexcept {
+  const bool torn = store_.log_->Unproven(page.entry.slot, page.tag());
+  if (!store_.log_->Free(page.entry.slot, page.tag())) return;
+  // A put that a crash cut off is no damage.
+  StoreCounters::Add(store_.counters_.unproven_torn, torn ? 1 : 0);
+  report_->pages_bad += torn ? 0 : 1;
+  store_.dirty_.store(true, std::memory_order_release);
+}
+
+// After some tries it goes, lest it keep its segment for ever.
+void PageMover::MeetUnreadable(const Page& page) noexcept {
+  const SlotRef at = page.entry.slot;
+  std::string path;
+  {
+    const SegmentTable::ReadSection section(store_.log_->table());
+    const Segment* const segment = section.Find(at.segment);
+    if (segment == nullptr || segment->absent()) return;
+    path = segment->file()->path();
+  }
+  const Status why = Status::IoError("a page in slot " + std::to_string(at.slot) + " of " + path +
+                                     " could not be read, and was not moved");
+  if (!store_.page_tries_.GiveUp(*store_.fs_, page.tag(), path)) {
+    if (unreadable_.ok()) unreadable_ = why;
+    return;
+  }
+  store_.page_tries_.Forget(page.tag());
+  store_.NoteBackgroundError(why);
+  if (!store_.log_->Free(at, page.tag())) return;
+  ++report_->pages_bad;
+  store_.dirty_.store(true, std::memory_order_release);
 }
 
 Result<std::vector<SlotRun>> PageMover::TakeRuns(uint64_t page_bytes, size_t count) noexcept {

@@ -37,9 +37,9 @@ class PageMover {
             Store::Impl::RetireReport* report) noexcept;
 
   // Moves what is live in `from` now, as far as it can be read and there is room. Pages whose bytes
-  // are wrong, and those that no entry reaches, are freed. Errors: kNoSpace; kBusy when it was told
-  // to stop; kIoError when pages, or the index, could not be read (the others were moved), or
-  // written.
+  // are wrong, those that could not be read time and again (read_tries.h), and those that no entry
+  // reaches, are freed. Errors: kNoSpace; kBusy when it was told to stop; kIoError when pages, or
+  // the index, could not be read (the others were moved), or written.
   Status Run() noexcept;
 
   // Gives back the slots of moves whose journal record may or may not be found at replay. To be
@@ -68,6 +68,8 @@ class PageMover {
   Status MoveBatch() noexcept;
   Status MakeRoom() noexcept;
   Status ReadBatch() noexcept;
+  void FreeWrong(const Page& page) noexcept;
+  void MeetUnreadable(const Page& page) noexcept;
   Status TakeSlots() noexcept;
   Result<std::vector<SlotRun>> TakeRuns(uint64_t page_bytes, size_t count) noexcept;
   Status WriteBatch() noexcept;

@@ -24,19 +24,19 @@ bool ReadsElsewhere(FileSystem& fs, const std::string& path) noexcept {
 
 }  // namespace
 
-bool ReadTries::GiveUp(FileSystem& fs, uint64_t table, const std::string& path) noexcept {
+bool ReadTries::GiveUp(FileSystem& fs, uint64_t what, const std::string& path) noexcept {
   {
     std::lock_guard lock(mutex_);
-    uint32_t& tries = tries_[table];
+    uint32_t& tries = tries_[what];
     if (tries < kTries) ++tries;
     if (tries < kTries) return false;
   }
   return ReadsElsewhere(fs, path);
 }
 
-void ReadTries::Forget(uint64_t table) noexcept {
+void ReadTries::Forget(uint64_t what) noexcept {
   std::lock_guard lock(mutex_);
-  tries_.erase(table);
+  tries_.erase(what);
 }
 
 }  // namespace lamina

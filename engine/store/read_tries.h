@@ -1,11 +1,12 @@
-// When a table that cannot be read is given up.
+// When a table, or a page that is to be moved, is given up because it cannot be read.
 //
 // A sector that the device cannot read stays that way more often than not. The merge that needs it
-// would be tried for ever, and with it all compaction; so after some tries what cannot be read is
+// would be tried for ever, and with it all compaction; the segment that it lies in could never be
+// given up, however far the store is above its capacity. So after some tries what cannot be read is
 // damage: it is left out, and its pages are misses. But a whole device that fails for a while (a
-// path that is down, a controller that resets) must not cost the index: a table is given up only
-// while other parts of its file can be read, as is not the case then, nor when there are no file
-// descriptors left.
+// path that is down, a controller that resets) must not cost the index, nor pages: what cannot be
+// read is given up only while other parts of its file can be, as is not the case then, nor when
+// there are no file descriptors left.
 #ifndef LAMINA_ENGINE_STORE_READ_TRIES_H_
 #define LAMINA_ENGINE_STORE_READ_TRIES_H_
 
@@ -23,11 +24,12 @@ class ReadTries {
  public:
   static constexpr uint32_t kTries = 3;
 
-  // Notes that a job has met a table that cannot be read, in whole or in part, and says whether it
-  // is given up. A job asks for each such block until it is told no.
-  bool GiveUp(FileSystem& fs, uint64_t table, const std::string& path) noexcept;
-  // The table is gone.
-  void Forget(uint64_t table) noexcept;
+  // Notes that a job has met something in the file that cannot be read, a table (by its number), in
+  // whole or in part, or a page (by its tag), and says whether it is given up. A job asks for each
+  // such block of a table until it is told no.
+  bool GiveUp(FileSystem& fs, uint64_t what, const std::string& path) noexcept;
+  // It is gone.
+  void Forget(uint64_t what) noexcept;
 
  private:
   std::mutex mutex_;

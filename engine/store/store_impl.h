@@ -170,7 +170,7 @@ class Store::Impl final : private SegmentSource {
     uint64_t pages_condemned = 0;  // that went with their segments
     uint64_t bytes_freed = 0;      // of the files that were unlinked
     uint64_t bytes_moved = 0;      // payload
-    uint64_t pages_bad = 0;        // whose bytes were wrong: freed, not moved
+    uint64_t pages_bad = 0;        // wrong, or not to be read: freed, not moved
   };
   // Gives segments up: no new pages in them, their live pages are moved to slots that are free or
   // condemned elsewhere (`move_live`) or condemned, and the files are unlinked after a checkpoint.
@@ -469,7 +469,8 @@ class Store::Impl final : private SegmentSource {
   std::unique_ptr<QueuePool> queues_;
   std::unique_ptr<BlockCache> cache_;
   std::unique_ptr<OpenTables> tables_;
-  ReadTries read_tries_;
+  ReadTries read_tries_;  // of tables
+  ReadTries page_tries_;  // of pages that are to be moved
   std::unique_ptr<TensorLog> log_;
   std::unique_ptr<SlotOracle> oracle_;  // over log_: which entries compaction keeps
   std::unique_ptr<JournalWriter> journal_;

@@ -101,6 +101,7 @@ class History {
   void SetCapacity(Random* random);
   void SetShape(Random* random);
   void CheckStatus(const char* call, const Status& status);
+  void CompactAll();
   void AcknowledgePages(const Range& range, std::span<const PageState> states, Path& path,
                         bool read);
   void CheckGot(const Range& range, const Batch& batch, std::span<const PageState> states,
@@ -140,6 +141,7 @@ class History {
   bool faulty_open_ = false;    // since the store was opened, something failed
   bool silent_damage_ = false;  // in the present stretch the disk may lie
   bool lied_ = false;           // the disk has lied about other things than tensors
+  bool unreadable_ = false;     // there are sectors of tensors that the disk cannot read
   uint64_t evicted_ = 0;        // by this opening, as last looked at
   uint64_t damage_ = 0;         // likewise: parts of the index that were given up
   uint64_t failed_syncs_ = 0;   // of segments, that the oracle knows of

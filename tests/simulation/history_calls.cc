@@ -176,7 +176,7 @@ void History::EraseRoot(Random* random) {
 // ---- Upkeep -------------------------------------------------------------------------------------
 
 void History::Maintain(Act act, Random* random) {
-  if (act == Act::kCompactAll) return CheckStatus("compact", impl().CompactAll());
+  if (act == Act::kCompactAll) return CompactAll();
   if (act == Act::kFlush) {
     const Status status = store_->Flush();
     CheckStatus("flush", status);
@@ -189,6 +189,17 @@ void History::Maintain(Act act, Random* random) {
   const std::string target =
       random->Coin() ? "" : "target_bytes=" + std::to_string(1 + random->Below(1 << 20));
   CheckStatus("collect_garbage", store_->CollectGarbage(target).status());
+}
+
+// With what the background does on the way: a segment that is given up may hold a page that the
+// disk cannot read, which is tried some times before it goes.
+void History::CompactAll() {
+  Status status = impl().CompactAll();
+  for (uint32_t again = 2 * ReadTries::kTries; again > 0 && unreadable_ && !crashed(); --again) {
+    if (status.code() != StatusCode::kIoError) break;
+    status = impl().CompactAll();
+  }
+  CheckStatus("compact", status);
 }
 
 void History::Background(Random* random) {
@@ -205,7 +216,8 @@ void History::SetCapacity(Random* random) {
   capacity_bytes_ = std::max(kLeast, plan_.capacity_bytes * (2 + random->Below(5)) / 4);
   const Status status = store_->SetCapacity(capacity_bytes_);
   // What cannot go now goes in the background.
-  if (status.code() == StatusCode::kBusy || status.code() == StatusCode::kNoSpace)
+  if (status.code() == StatusCode::kBusy || status.code() == StatusCode::kNoSpace ||
+      (unreadable_ && status.code() == StatusCode::kIoError))
     return Answer(static_cast<uint64_t>(status.code()));
   CheckStatus("set_capacity", status);
   if (status.ok() && !crashed() && impl().budget().OverBytes() > 0)

@@ -218,6 +218,7 @@ void History::Decay(Random* random) {
       return;
     }
     default:
+      unreadable_ = true;
       (void)disk_.MakeUnreadable(file, at, 1);
   }
 }

@@ -1,4 +1,4 @@
-// Sectors of the index that the device cannot read.
+// Sectors of the index, and of pages that are to be moved, that the device cannot read.
 #include <catch2/catch.hpp>
 
 #include "tests/store/quiet_store.h"
@@ -89,6 +89,69 @@ TEST_CASE("a device that reads nothing for a while costs no page, however often 
   REQUIRE(TryCompaction(store).ok());
   REQUIRE(store.store().impl()->CurrentView()->tree->run_count() == 1);
   REQUIRE(Found(store) == kFlushes * kPerFlush);
+}
+
+// ---- Pages that are to be moved -----------------------------------------------------------------
+
+constexpr size_t kStored = 300;  // pages, in two segments; the second one has room for many more
+constexpr size_t kStoredPage = 4096;
+
+// Where the last page lies, which is in the second segment.
+SlotRef StorePages(QuietStore& store) {
+  PutPages(store.store(), store.path(), 0, kStored, kStoredPage);
+  const SlotRef last = store.path().path->impl()->locations[kStored - 1].entry.slot;
+  REQUIRE(last.segment == 2);
+  return last;
+}
+
+Status TryRetirement(QuietStore& store, uint32_t segment, Store::Impl::RetireReport* report) {
+  const uint32_t ids[] = {segment};
+  return store.store().impl()->RetireSegments(ids, true, nullptr, report);
+}
+
+TEST_CASE("a page that cannot be read is given up after some tries, so that its segment can go",
+          "[simulated]") {
+  QuietStore store("");
+  const SlotRef last = StorePages(store);
+  // Room for what is to be moved.
+  REQUIRE(store.store().Erase(*store.path().path, 0, 100).ok());
+  const std::string file = store.store().impl()->log().log_dirs()[0]->SegmentPath(last.segment);
+  REQUIRE(store.disk().MakeUnreadable(file, last.slot * kStoredPage + 512, 512).ok());
+  Store::Impl::RetireReport report;
+  for (uint32_t attempt = 1; attempt < ReadTries::kTries; ++attempt)
+    REQUIRE(TryRetirement(store, last.segment, &report).code() == StatusCode::kIoError);
+  REQUIRE(report.segments == 0);
+  REQUIRE(report.pages_bad == 0);
+  REQUIRE(TryRetirement(store, last.segment, &report).ok());
+  REQUIRE(report.segments == 1);
+  REQUIRE(report.pages_bad == 1);
+  REQUIRE_THAT(store.Stats(), Catch::Contains("could not be read, and was not moved"));
+
+  const auto got = [&] { return GetPages(store.store(), store.path(), 100, 200, kStoredPage); };
+  REQUIRE(got().wrong == 0);
+  REQUIRE(CountOk(got().states) == 199);
+  REQUIRE(PutPages(store.store(), store.path(), kStored - 1, 1, kStoredPage)[0] == PageState::kOk);
+  REQUIRE(CountOk(got().states) == 200);
+}
+
+TEST_CASE("a log directory that reads nothing for a while costs no page, however often it is tried",
+          "[simulated]") {
+  QuietStore store("");
+  const SlotRef last = StorePages(store);
+  REQUIRE(store.store().Erase(*store.path().path, 0, 100).ok());
+  SimulatedFaults faults;
+  faults.read_error = 1;
+  faults.only_in = ".segment";
+  store.disk().SetFaults(faults);
+  Store::Impl::RetireReport report;
+  for (uint32_t attempt = 0; attempt < 3 * ReadTries::kTries; ++attempt)
+    REQUIRE(TryRetirement(store, last.segment, &report).code() == StatusCode::kIoError);
+  store.disk().SetFaults({});
+  REQUIRE(TryRetirement(store, last.segment, &report).ok());
+  REQUIRE(report.pages_bad == 0);
+  const GetOutcome got = GetPages(store.store(), store.path(), 100, 200, kStoredPage);
+  REQUIRE(CountOk(got.states) == 200);
+  REQUIRE(got.wrong == 0);
 }
 
 }  // namespace
