@@ -220,7 +220,10 @@ Result<std::unique_ptr<Manifest>> Manifest::Start(FileSystem& fs, const std::str
   return manifest;
 }
 
+// The edit may have reached the disk, so this is never a mere lack of space, even where space is
+// what failed last: after kNoSpace callers act as if the edit had not been.
 Status Manifest::Latched(Status why) noexcept {
+  if (why.code() == StatusCode::kNoSpace) why = Status::IoError(std::string(why.message()));
   latch_.Set(why);
   return why;
 }

@@ -276,7 +276,8 @@ TEST_CASE("an edit that lacked space and cannot be taken back latches the manife
   FailingDisk f;
   const uint64_t count = GENERATE(2U, 3U);  // the cut fails, or its sync
   f.disk.FailOperation(1, ENOSPC, count);
-  REQUIRE_FALSE(f.Commit(2).ok());
+  // Not kNoSpace, which says that the edit is not on the disk.
+  REQUIRE(f.Commit(2).code() == StatusCode::kIoError);
   f.disk.FailOperation(0, 0);
   REQUIRE_FALSE(f.manifest->status().ok());
   REQUIRE_FALSE(f.Commit(3).ok());
