@@ -358,13 +358,16 @@ Status Store::Impl::TryCheckpoint(bool closing) noexcept {
 //
 // One that met a failed sync has freed the pages that this has cost, but the journal has them: a
 // replay would take their bytes, if the system still shows them, for stored. So the next one, which
-// goes beyond those records, is not left to whoever flushes next.
+// goes beyond those records, is not left to whoever flushes next. But for the first one with
+// durability=batch: what was replayed has been synced by the process that put it, and stays in the
+// journal for the next open.
 Status Store::Impl::RunCheckpoint(bool closing) noexcept {
   std::lock_guard lock(checkpoint_mutex_);
   const size_t failed_before = log_->DirsThatFailedToSync();
   Status status = TryCheckpoint(closing);
   if (status.code() == StatusCode::kNoSpace && ballast_->GiveUp()) status = TryCheckpoint(closing);
-  if (!status.ok() && log_->DirsThatFailedToSync() != failed_before) (void)TryCheckpoint(closing);
+  const bool lost = !status.ok() && log_->DirsThatFailedToSync() != failed_before;
+  if (lost && !checkpoint_owed_.load(std::memory_order_acquire)) (void)TryCheckpoint(closing);
   (void)ballast_->Make();  // without room now, with the next checkpoint
   return status;
 }
