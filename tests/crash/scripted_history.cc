@@ -35,6 +35,9 @@ void ScriptedHistory::Open() {
   open_status_ = opened.status();
   Expect("open", open_status_);
   if (opened.ok()) store_ = std::move(*opened);
+  // As with a flush that fails so.
+  if (failures_ && !batch_ && open_status_.message().find("sync") != std::string_view::npos)
+    Weaken(Promise::kAcknowledged, Promise::kNothing);
 }
 
 ScriptedHistory::PathState& ScriptedHistory::StateOf(const PathName& name, size_t pages) {
