@@ -99,6 +99,12 @@ Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
   LAMINA_ASSIGN_OR_RETURN(exists, fs.Exists(path + "/" + kLogDirMarkerName));
   if (exists) {
     LAMINA_RETURN_IF_ERROR(CheckMarker(fs, path, store_id, index));
+    // One that the store does not know yet was made by a process that died: its names may not be
+    // durable, and the store is about to rely on them.
+    if (if_missing == IfMissing::kCreate) {
+      LAMINA_RETURN_IF_ERROR(fs.MakeDirectory(path));
+      LAMINA_RETURN_IF_ERROR(fs.SyncDirectory(path));
+    }
     return opened(true);
   }
   LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(path));
