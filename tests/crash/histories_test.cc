@@ -116,21 +116,23 @@ std::vector<Named> Histories() {
   };
 }
 
-TEST_CASE("a crash at every operation loses nothing that was promised and brings nothing back") {
+TEST_CASE("a crash at every operation loses nothing that was promised and brings nothing back",
+          "[histories]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   for (const Named& history : Histories()) {
     DYNAMIC_SECTION(history.name) { CrashAnywhere(kind, history.setup, history.script); }
   }
 }
 
-TEST_CASE("a failure of any operation is survived, and later checkpoints forget nothing") {
+TEST_CASE("a failure of any operation is survived, and later checkpoints forget nothing",
+          "[histories]") {
   const auto then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   for (const Named& history : Histories()) {
     DYNAMIC_SECTION(history.name) { FailAnyOperation(EIO, then, history.setup, history.script); }
   }
 }
 
-TEST_CASE("a failure of any one read costs no page") {
+TEST_CASE("a failure of any one read costs no page", "[histories]") {
   for (const Named& history : Histories()) {
     DYNAMIC_SECTION(history.name) { FailAnyRead(history.setup, history.script); }
   }

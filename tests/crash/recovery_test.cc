@@ -82,14 +82,16 @@ void SpoilEverywhere(SimulatedCrash then, const Spoil& spoil, const IsThrough& i
   }
 }
 
-TEST_CASE("a crash at every operation of a recovery costs nothing that was promised") {
+TEST_CASE("a crash at every operation of a recovery costs nothing that was promised",
+          "[recovery]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   SpoilEverywhere(
       kind, [&](SimulatedDisk& disk, uint64_t n) { disk.SetCrashAt(n, kind); },
       [](SimulatedDisk& disk, uint64_t) { return !disk.crashed(); });
 }
 
-TEST_CASE("a recovery in which an operation fails opens or says why, and the next one has it all") {
+TEST_CASE("a recovery in which an operation fails opens or says why, and the next one has it all",
+          "[recovery]") {
   const auto then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   const int error = then == SimulatedCrash::kPower ? EIO : ENOSPC;
   uint64_t before = 0;
@@ -102,7 +104,8 @@ TEST_CASE("a recovery in which an operation fails opens or says why, and the nex
       [&](SimulatedDisk& disk, uint64_t n) { return disk.operations() - before < n; });
 }
 
-TEST_CASE("a recovery in which a read fails opens or says why, and the next one has it all") {
+TEST_CASE("a recovery in which a read fails opens or says why, and the next one has it all",
+          "[recovery]") {
   uint64_t before = 0;
   SpoilEverywhere(
       SimulatedCrash::kProcess,
@@ -113,7 +116,8 @@ TEST_CASE("a recovery in which a read fails opens or says why, and the next one 
       [&](SimulatedDisk& disk, uint64_t n) { return disk.counts().reads - before < n; });
 }
 
-TEST_CASE("recoveries that die one operation later each time end in one that has it all") {
+TEST_CASE("recoveries that die one operation later each time end in one that has it all",
+          "[recovery]") {
   for (const Wreck& wreck : Wrecks()) {
     CAPTURE(wreck.at, wreck.setup.options);
     SimulatedDisk disk(wreck.at);
@@ -132,7 +136,30 @@ TEST_CASE("recoveries that die one operation later each time end in one that has
   }
 }
 
-TEST_CASE("chains of crashes, recoveries and work keep every promise") {
+TEST_CASE("a creation that dies anywhere, and anywhere once more, leaves a store that works",
+          "[recovery]") {
+  const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
+  bool created = false;
+  for (uint64_t n = 1; !created; n += CrashStep()) {
+    bool opened = false;
+    for (uint64_t m = 1 + n % 3; !opened; m += 3 * CrashStep()) {
+      CAPTURE(n, m, static_cast<int>(kind));
+      SimulatedDisk disk(1000 * n + m);
+      ScriptedHistory history(disk, {});
+      disk.SetCrashAt(n, kind);
+      history.Open();
+      created = !disk.crashed();
+      history.Crash(kind);
+      disk.SetCrashAt(m, SimulatedCrash::kPower);
+      history.Open();
+      opened = !disk.crashed();
+      history.Crash(SimulatedCrash::kPower);
+      history.Check();
+    }
+  }
+}
+
+TEST_CASE("chains of crashes, recoveries and work keep every promise", "[recovery]") {
   const uint64_t seed = FromEnvironment("LAMINA_SEED", std::random_device()());
   const uint64_t chains = FromEnvironment("LAMINA_CRASH_CHAINS", 80 / CrashStep());
   for (uint64_t chain = 0; chain < chains; ++chain) {

@@ -64,7 +64,8 @@ void ScriptedHistory::Acknowledged(const PathName& name, size_t first,
     Promise& promise = paths_[name].pages[first + i];
     if (states[i] == PageState::kOk) promise = std::max(promise, made);
   }
-  Expect("put", CountOk(states) == states.size() ? Status::Ok() : Status::NoSpace("rejected"));
+  if (CountOk(states) != states.size())
+    Expect("put", Status::NoSpace(TextOf(store_->StatsJson(), "last_rejection")));
   NoteLatched();
 }
 
