@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,6 +60,13 @@ class EngineRequest {
   virtual void DropPageCache(size_t page_count) { (void)page_count; }
 };
 
+// How far the engine's own estimates of what its last restores would take were from what they took:
+// |estimated - actual| / actual.
+struct EstimateErrors {
+  double p50 = 0;
+  double p95 = 0;
+};
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -70,6 +78,8 @@ class Engine {
   // Waits for what the engine does in the background, so that it does not run beside what is
   // measured next. Not measured.
   virtual void AwaitBackground() {}
+  // Of an engine that estimates, once it has restored something.
+  virtual std::optional<EstimateErrors> RestoreEstimates() { return std::nullopt; }
   // What the engine counts itself, one JSON object; empty when it counts nothing.
   virtual std::string StatsJson() { return {}; }
 };

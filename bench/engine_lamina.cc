@@ -5,6 +5,7 @@
 // probe to put, so locations found by the probe are used by the get.
 #include <array>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "bench/engine.h"
@@ -72,6 +73,12 @@ class LaminaEngine final : public Engine {
   }
   Status Flush() override { return store_->Flush(); }
   std::string StatsJson() override { return store_->StatsJson(); }
+  std::optional<EstimateErrors> RestoreEstimates() override {
+    const auto stats = nlohmann::json::parse(store_->StatsJson()).at("submitted");
+    if (stats.at("estimates_checked").get<uint64_t>() == 0) return std::nullopt;
+    return EstimateErrors{.p50 = stats.at("estimate_error_p50").get<double>(),
+                          .p95 = stats.at("estimate_error_p95").get<double>()};
+  }
 
  private:
   const std::unique_ptr<Store> store_;

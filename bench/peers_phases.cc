@@ -174,6 +174,7 @@ Result<PhaseResult> RunRestore(const PhaseContext& context, std::span<const size
     Add(of_thread, context.page_bytes, &result);
   }
   result.wrong_pages = CountWrongPages(context, order);
+  result.estimates = context.engine->RestoreEstimates();
   return result;
 }
 
@@ -260,6 +261,7 @@ Result<PhaseResult> RunRestoreBesideWriter(const PhaseContext& context,
   result.missing_pages += puts.missing_pages;
   result.writer_bytes = puts.pages * context.page_bytes;
   result.wrong_pages = CountWrongPages(context, order.first(done));
+  result.estimates = context.engine->RestoreEstimates();
   return result;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,8 @@ struct PhaseResult {
   // Of the writer in restores beside one, its flush included.
   uint64_t writer_bytes = 0;
   double writer_seconds = 0;
+  // Of restores.
+  std::optional<EstimateErrors> estimates;
 };
 
 // What the phases of a round work on. `source` holds the payloads of `names`, in order; restores go

@@ -12,6 +12,8 @@ constexpr char kNotes[] =
     "raw       ratio to raw in the same round: median (least-greatest); of calls for probes\n"
     "cores     CPU seconds of the process over wall seconds, median\n"
     "p50, p99  of a call, over all rounds\n"
+    "estimates what the store predicts of its restores, against what its last 32 took: median of\n"
+    "          the rounds\n"
     "wrong     pages whose bytes were not what was put; lost: not stored or not handed back\n";
 constexpr char kWriterNotes[] =
     "writer    what a writer beside the restores does, and its ratio to its puts alone\n"
@@ -48,6 +50,10 @@ std::string Line(const PeerRow& row) {
   if (row.wrong_pages > 0) line += fmt::format("  {} WRONG", row.wrong_pages);
   if (row.missing_pages > 0) line += fmt::format("  {} lost", row.missing_pages);
   line += '\n';
+  if (row.estimates) {
+    line += fmt::format("{:<36} estimates off by {:.0f} % (p50), {:.0f} % (p95)\n", "",
+                        100 * row.estimates->p50, 100 * row.estimates->p95);
+  }
   if (row.beside_writer) {
     line += fmt::format(
         "{:<36} writer {:.0f} MB/s, {}; solo {}, p50 {:.1f}\n", "",
@@ -82,7 +88,13 @@ nlohmann::json ToJson(const PeerRow& row) {
       {"p99_us", row.p99_us},
       {"wrong_pages", row.wrong_pages},
       {"missing_pages", row.missing_pages},
+      {"estimate_error_p50", nullptr},
+      {"estimate_error_p95", nullptr},
   };
+  if (row.estimates) {
+    json["estimate_error_p50"] = row.estimates->p50;
+    json["estimate_error_p95"] = row.estimates->p95;
+  }
   if (row.to_raw) {
     json["ratio_to_raw"] = row.to_raw->median;
     json["ratio_spread"] = row.to_raw->spread();

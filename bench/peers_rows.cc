@@ -79,6 +79,18 @@ std::optional<PeerRow::BesideWriter> BesideWriterOf(const Cells& cells, const Ke
       .solo_p50_us = AllCalls(*solo).Percentile(.5) * kMicrosecondsPerSecond};
 }
 
+std::optional<EstimateErrors> EstimatesOf(const Rounds& rounds) {
+  std::vector<double> p50s;
+  std::vector<double> p95s;
+  for (const auto& [round, result] : rounds) {
+    if (!result->estimates) continue;
+    p50s.push_back(result->estimates->p50);
+    p95s.push_back(result->estimates->p95);
+  }
+  if (p50s.empty()) return std::nullopt;
+  return EstimateErrors{.p50 = MedianOf(p50s), .p95 = MedianOf(p95s)};
+}
+
 PeerRow MakeRow(const PeersPlan& plan, const Cells& cells, const Key& key, const Rounds& rounds,
                 const Rounds* raw) {
   const auto& [shape, op, threads, contender] = key;
@@ -101,6 +113,7 @@ PeerRow MakeRow(const PeersPlan& plan, const Cells& cells, const Key& key, const
   const Samples calls = AllCalls(rounds);
   row.p50_us = calls.Percentile(.5) * kMicrosecondsPerSecond;
   row.p99_us = calls.Percentile(.99) * kMicrosecondsPerSecond;
+  row.estimates = EstimatesOf(rounds);
   row.beside_writer = BesideWriterOf(cells, key, rounds);
   return row;
 }

@@ -47,6 +47,7 @@ struct PeerRow {
   double p99_us = 0;
   uint64_t wrong_pages = 0;
   uint64_t missing_pages = 0;
+  std::optional<EstimateErrors> estimates;  // medians of the rounds
 
   // Of restores beside a writer: both sides, and what they keep of what they do alone in the same
   // round (random restores by one thread; puts).

@@ -226,10 +226,10 @@ struct Options {
   uint32_t io_threads = 16;
   // Threads that serve submitted calls, 1 to 64; started when needed. Each serves one at a time.
   uint32_t submit_threads = 4;
-  // Requests in flight of all writers together while somebody reads, 1 to 1024: fewer for steadier
-  // reads, more for faster puts beside them. 0: no limit, and prefetches do not give way to demand
-  // either.
-  uint32_t writes_beside_reads = 3;
+  // Requests in flight of all writers together for every 32 that readers have, 1 to 1024: fewer
+  // for steadier reads, more for faster puts beside them; writers always have one. 0: no limit, and
+  // prefetches do not give way to demand either.
+  uint32_t writes_beside_reads = 15;
   // Largest single device request, bytes, 256 KiB to 1 MiB. Larger requests delay concurrent reads.
   uint32_t request_bytes = 1u << 20;
   // Size of a memtable, bytes, 64 KiB to 1 GiB. Larger means fewer, larger tables and a longer

@@ -2,9 +2,10 @@
 //
 // Writes are what ruins reads. A device takes large writes faster than it can work them off, and
 // reads that come meanwhile wait behind them: a queue of writes costs a concurrent restore most of
-// its throughput. So the requests that writers have in flight together are few while somebody
-// reads, and as many as their queues hold when nobody does. It never stops either side: every
-// session may have one request in flight. Prefetch gives way to demand in the same manner.
+// its throughput. What a device gives each side goes by what each has in flight, so the requests
+// that writers have in flight together are few in proportion to those of the readers, and as many
+// as their queues hold when nobody reads. It never stops either side: every session may have one
+// request in flight. Prefetch gives way to demand in the same manner.
 //
 // Nothing here waits or wakes; a session is asked before each request how many it may have.
 #ifndef LAMINA_ENGINE_IO_IO_GOVERNOR_H_
@@ -44,8 +45,8 @@ class IoGovernor {
  public:
   struct Limits {
     bool enabled = true;
-    // Requests in flight of all writers together while somebody reads.
-    uint32_t writes_beside_reads = 3;
+    // Requests in flight of all writers together for each kReadsPerShare that readers have.
+    uint32_t writes_beside_reads = 15;
     // Of all prefetches together while there is demand.
     uint32_t prefetch_beside_demand = 4;
     // Who has just read reads on: a restore is many calls. So long writes stay few; then they may
@@ -57,12 +58,15 @@ class IoGovernor {
   IoGovernor& operator=(const IoGovernor&) = delete;
 
   static constexpr uint32_t kUnlimited = UINT32_MAX;
+  static constexpr uint32_t kReadsPerShare = 32;
 
   // One call that moves data, for as long as it does.
   class Session final : public DepthLimit {
    public:
     // At most `most` requests, whatever else is going on.
     Session(IoGovernor& governor, IoClass io_class, uint32_t most = kUnlimited) noexcept;
+    // Of a reader: it has so many requests in flight, from now on. Before, kReadsPerShare.
+    void SetReads(uint32_t requests) noexcept;
     ~Session() override;
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -72,11 +76,14 @@ class IoGovernor {
     IoGovernor& governor_;
     const IoClass class_;
     const uint32_t most_;
+    uint32_t reads_ = 0;
   };
 
   [[nodiscard]] uint32_t active(IoClass io_class) const noexcept {
     return active_[static_cast<size_t>(io_class)].load(std::memory_order_relaxed);
   }
+  // Calls that write.
+  [[nodiscard]] uint32_t writers() const noexcept;
   // How often a session was asked, and how often it got less than it might have had.
   [[nodiscard]] uint64_t asked(IoClass io_class) const noexcept {
     return asked_[static_cast<size_t>(io_class)].load(std::memory_order_relaxed);
@@ -90,10 +97,11 @@ class IoGovernor {
 
   [[nodiscard]] uint32_t DepthOf(IoClass io_class) const noexcept;
   [[nodiscard]] uint32_t WriteDepth() const noexcept;
-  [[nodiscard]] uint32_t Writers() const noexcept;
 
   const Limits limits_;
   std::array<std::atomic<uint32_t>, kIoClasses> active_{};
+  std::atomic<uint32_t> reads_{0};       // requests of readers
+  std::atomic<uint32_t> last_reads_{0};  // and when the last reader ended
   std::array<std::atomic<uint64_t>, kIoClasses> asked_{};
   std::array<std::atomic<uint64_t>, kIoClasses> held_back_{};
   std::atomic<Clock::rep> last_read_{Clock::time_point::min().time_since_epoch().count()};

@@ -46,8 +46,8 @@ Result<LoadEstimate> Store::Impl::Estimate(Path::Impl& path, size_t first, size_
   }
   estimate.requests = requests.count();
   estimate.queued_bytes_ahead = tickets_.load().get_bytes + load_model_.running_bytes();
-  const LoadModel::Prediction predicted =
-      load_model_.Predict({estimate.bytes, estimate.requests, estimate.queued_bytes_ahead});
+  const LoadModel::Prediction predicted = load_model_.Predict(
+      {estimate.bytes, estimate.requests, estimate.queued_bytes_ahead, governor_.writers() > 0});
   estimate.us_p50 = predicted.us_p50;
   estimate.us_p95 = predicted.us_p95;
   return estimate;

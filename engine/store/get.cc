@@ -31,6 +31,8 @@ class GetOperation {
     MakeFragments();
     const uint64_t bytes = std::accumulate(sizes_.begin(), sizes_.end(), uint64_t{0});
     const LoadModel::Running running(store_.load_model_, bytes);
+    const bool beside_writes = store_.governor_.writers() > 0;
+    SayReads(bytes);
     std::vector<size_t> wanted(count_);
     for (size_t i = 0; i < count_; ++i) wanted[i] = i;
     failures_.assign(count_, 0);
@@ -48,13 +50,21 @@ class GetOperation {
     // One that missed pages or read twice says nothing of the next.
     if (rounds_ == 1 && leading == count_) {
       const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - began;
-      store_.load_model_.Observe({bytes, requests_, running.ahead()}, us.count());
+      store_.load_model_.Observe({bytes, requests_, running.ahead(), beside_writes}, us.count());
     }
     return leading;
   }
 
  private:
   static constexpr int kMaxRounds = 16;
+
+  // To the governor: a page of its own is more requests than its bytes need, but small ones.
+  void SayReads(uint64_t bytes) noexcept {
+    const uint64_t whole = store_.options_.request_bytes;
+    const uint64_t requests =
+        std::clamp<uint64_t>((bytes + whole - 1) / whole, 1, store_.options_.io_depth);
+    session_.SetReads(static_cast<uint32_t>(requests));
+  }
 
   void MakeFragments() noexcept {
     fragments_.reserve(buffers_.buffers.size());
@@ -290,7 +300,7 @@ class GetOperation {
   const GetBuffers& buffers_;
   const std::span<PageState> states_;
   const Store::Impl::AsyncGet async_;
-  const IoGovernor::Session session_;
+  IoGovernor::Session session_;
   std::vector<iovec> fragments_;
   std::vector<size_t> sizes_;  // of each page
   bool freed_ = false;         // a slot, which may have to be scrubbed

@@ -16,6 +16,9 @@ constexpr double kBytesPerUs = 2500;
 // Gets of so many bytes are limited by bandwidth.
 constexpr uint64_t kLargeBytes = uint64_t{4} << 20;
 
+// As unlike as calls of which one is eight times the other are those beside writes and others.
+constexpr int kWritesApart = 3;
+
 double NominalUs(const LoadModel::Load& load) noexcept {
   return kCallUs + kRequestUs * static_cast<double>(load.requests) +
          static_cast<double>(load.bytes + load.bytes_ahead) / kBytesPerUs;
@@ -65,7 +68,8 @@ double LoadModel::Window::Quantile(double q) const noexcept {
 
 LoadModel::Kind LoadModel::KindOf(const Load& load) noexcept {
   const uint64_t request = load.bytes / std::max<uint64_t>(load.requests, 1);
-  return {std::bit_width(load.bytes), std::bit_width(request)};
+  return {load.beside_writes, static_cast<int>(std::bit_width(load.bytes)),
+          static_cast<int>(std::bit_width(request))};
 }
 
 // Of calls like that, or of the likest that were seen.
@@ -73,7 +77,9 @@ const LoadModel::Window* LoadModel::Nearest(const Kind& kind) const noexcept {
   const Window* nearest = nullptr;
   int least = 0;
   for (const auto& [other, window] : factors_) {
-    const int distance = std::abs(other.first - kind.first) + std::abs(other.second - kind.second);
+    const int distance = std::abs(other.bytes - kind.bytes) +
+                         std::abs(other.request - kind.request) +
+                         (other.beside_writes == kind.beside_writes ? 0 : kWritesApart);
     if (nearest != nullptr && distance >= least) continue;
     nearest = &window;
     least = distance;
@@ -97,7 +103,7 @@ void LoadModel::Observe(const Load& load, double us) noexcept {
   const std::lock_guard lock(mutex_);
   errors_.Add(std::abs(PredictLocked(load).us_p50 - us) / us);
   factors_[KindOf(load)].Add(us / NominalUs(load));
-  if (load.bytes < kLargeBytes || load.bytes_ahead > 0 || !(us > 0)) return;
+  if (load.bytes < kLargeBytes || load.bytes_ahead > 0 || load.beside_writes || !(us > 0)) return;
   bandwidth_.bytes += load.bytes;
   bandwidth_.bytes_per_us = std::max(bandwidth_.bytes_per_us, static_cast<double>(load.bytes) / us);
 }

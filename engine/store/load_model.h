@@ -1,14 +1,15 @@
 // How long gets take: learned from those that were made, to say what the next one will take.
 //
 // A nominal device gives the form, time as a function of bytes and requests; what was measured
-// gives the factor to it, by the size of the call and of its requests, since devices are neither
-// linear nor steady. A call's factor is that of the calls like it that were made last: their
-// median, and their 95th percentile.
+// gives the factor to it, by the size of the call and of its requests and by whether somebody
+// writes meanwhile, since devices are neither linear nor steady. A call's factor is that of the
+// calls like it that were made last: their median, and their 95th percentile.
 #ifndef LAMINA_ENGINE_STORE_LOAD_MODEL_H_
 #define LAMINA_ENGINE_STORE_LOAD_MODEL_H_
 
 #include <array>
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -26,6 +27,7 @@ class LoadModel {
     uint64_t bytes = 0;
     uint64_t requests = 0;
     uint64_t bytes_ahead = 0;
+    bool beside_writes = false;  // when it begins
   };
   struct Prediction {
     double us_p50 = 0;
@@ -43,8 +45,8 @@ class LoadModel {
   void Observe(const Load& load, double us) noexcept;
   [[nodiscard]] Error error() const noexcept;
 
-  // Of the large gets since the last call, with nothing ahead of them: their bytes, and the rate of
-  // the fastest, which says most of the device.
+  // Of the large gets since the last call, with nothing ahead of them or beside them: their bytes,
+  // and the rate of the fastest, which says most of the device.
   struct Bandwidth {
     uint64_t bytes = 0;
     double bytes_per_us = 0;
@@ -83,8 +85,13 @@ class LoadModel {
     // Of those that there are; at least one.
     [[nodiscard]] double Quantile(double q) const noexcept;
   };
-  // Binary logarithms of a call's bytes and of its mean request.
-  using Kind = std::pair<int, int>;
+  // Binary logarithms, of its mean request also.
+  struct Kind {
+    bool beside_writes;
+    int bytes;
+    int request;
+    auto operator<=>(const Kind&) const = default;
+  };
 
   [[nodiscard]] static Kind KindOf(const Load& load) noexcept;
   [[nodiscard]] const Window* Nearest(const Kind& kind) const noexcept;

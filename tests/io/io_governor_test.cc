@@ -37,6 +37,23 @@ TEST_CASE("writers share few requests while somebody reads, and each may have on
   CHECK(governor.held_back(IoClass::kPut) == 3);
 }
 
+TEST_CASE("writers have as many requests as their share of what readers have in flight") {
+  IoGovernor governor({.writes_beside_reads = 12, .quiet = kLong});
+  const Session put(governor, IoClass::kPut);
+  {
+    Session get(governor, IoClass::kDemandGet);
+    get.SetReads(32);
+    CHECK(put.depth() == 12);
+    get.SetReads(1);
+    CHECK(put.depth() == 1);
+    Session another(governor, IoClass::kPrefetchGet);
+    another.SetReads(23);
+    CHECK(put.depth() == 9);
+  }
+  // The last of both to end had one request.
+  CHECK(put.depth() == 1);
+}
+
 TEST_CASE("a session may ask for less than it might have") {
   IoGovernor governor({});
   const Session move(governor, IoClass::kReclaim, 4);

@@ -69,5 +69,19 @@ TEST_CASE("bytes of gets that run are counted while they do") {
   CHECK(model.running_bytes() == 100);
 }
 
+TEST_CASE("gets beside writes are predicted from gets beside writes, once there were some") {
+  LoadModel model;
+  const LoadModel::Load alone{.bytes = 8 << 20, .requests = 8};
+  LoadModel::Load beside = alone;
+  beside.beside_writes = true;
+  for (int i = 0; i < 20; ++i) model.Observe(alone, 4000);
+  CHECK(model.Predict(beside).us_p50 == Approx(4000).epsilon(.01));
+  for (int i = 0; i < 20; ++i) model.Observe(beside, 9000);
+  CHECK(model.Predict(beside).us_p50 == Approx(9000).epsilon(.01));
+  CHECK(model.Predict(alone).us_p50 == Approx(4000).epsilon(.01));
+  // They say nothing of what the device can do.
+  CHECK(model.TakeBandwidth().bytes == 20 * alone.bytes);
+}
+
 }  // namespace
 }  // namespace lamina::testing
