@@ -291,6 +291,10 @@ TEST_CASE("a failure of any operation of a collection is survived", "[simulated]
   FailEverywhere(EIO, Collect);
 }
 
+TEST_CASE("a failure of any one read of a collection costs no page", "[simulated]") {
+  FailEveryRead(Collect);
+}
+
 TEST_CASE("options of a collection that are wrong are named") {
   CHECK(CollectOptions::Parse("")->target_bytes == UINT64_MAX);
   CHECK(CollectOptions::Parse("target_bytes=5M;")->target_bytes == 5 << 20);

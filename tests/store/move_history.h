@@ -4,6 +4,7 @@
 #define LAMINA_TESTS_STORE_MOVE_HISTORY_H_
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -148,8 +149,10 @@ inline void CrashEverywhere(SimulatedCrash kind, const std::function<void(Simula
   }
 }
 
-// A failure of every operation of `act` in turn: the store goes on, and so does the next one.
-inline void FailEverywhere(int error, const Act& act) {
+// A failure of every operation, or read, of `act` in turn: the store goes on, and so does the next
+// one. `fail` has the n-th from now fail, none for 0; `count` is how many there have been.
+inline void FailEverywhere(const std::function<void(SimulatedDisk&, uint64_t n)>& fail,
+                           const std::function<uint64_t(SimulatedDisk&)>& count, const Act& act) {
   for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     MoveHistory history;
@@ -158,19 +161,33 @@ inline void FailEverywhere(int error, const Act& act) {
       auto store = OpenSimulatedStore(disk.Restart());
       REQUIRE(store.ok());
       history.Prepare(**store);
-      const uint64_t before = disk.operations();
-      disk.FailOperation(n, error);
+      const uint64_t before = count(disk);
+      fail(disk, n);
       (void)act(**store);
-      through = disk.operations() - before < n;
-      disk.FailOperation(0, 0);
+      through = count(disk) - before < n;
+      fail(disk, 0);
       CAPTURE(n);
       TestPath path = MakePath(**store, "model", Tokens(0, kHistoryPages));
+      // A table that could not be read is opened again in the background, when it was missed.
+      ProbePages(**store, path, 0, kHistoryPages);
+      while ((*store)->impl()->scheduler().RunOne()) {
+      }
       history.CheckPages(GetPages(**store, path, 0, kHistoryPages, kPage));
       disk.Crash(SimulatedCrash::kPower);
     }
     history.Check(disk, n);
     if (through) break;
   }
+}
+
+inline void FailEverywhere(int error, const Act& act) {
+  FailEverywhere([error](SimulatedDisk& disk, uint64_t n) { disk.FailOperation(n, error); },
+                 [](SimulatedDisk& disk) { return disk.operations(); }, act);
+}
+
+inline void FailEveryRead(const Act& act) {
+  FailEverywhere([](SimulatedDisk& disk, uint64_t n) { disk.FailRead(n, EIO); },
+                 [](SimulatedDisk& disk) { return disk.counts().reads; }, act);
 }
 
 }  // namespace lamina::testing

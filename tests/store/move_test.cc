@@ -292,5 +292,9 @@ TEST_CASE("a failure of any operation of giving up segments is survived", "[simu
   FailEverywhere(GENERATE(EIO, ENOSPC), RetireTwo);
 }
 
+TEST_CASE("a failure of any one read while segments are given up costs no page", "[simulated]") {
+  FailEveryRead(RetireTwo);
+}
+
 }  // namespace
 }  // namespace lamina::testing
