@@ -35,8 +35,8 @@ struct Arguments {
 
 void AddOptions(CLI::App* app, Arguments* a) {
   TunerStoreSettings& store = a->schedule.store;
-  app->add_option("--part", a->part, "grid, schedules or all")
-      ->check(CLI::IsMember({"grid", "schedules", "all"}))
+  app->add_option("--part", a->part, "grid, steady, schedules or all")
+      ->check(CLI::IsMember({"grid", "steady", "schedules", "all"}))
       ->capture_default_str();
   app->add_option("--schedule", a->schedules, "Only these: stages ring far flutter constant");
   app->add_option("--operations", a->operations, "Of each schedule")->capture_default_str();
@@ -80,8 +80,10 @@ void Prepare(Arguments* a) {
 int Run(Arguments a) {
   Prepare(&a);
   nlohmann::ordered_json json;
-  if (a.part != "schedules") json["grid"] = RunGrid(a.grid);
-  if (a.part != "grid") {
+  const auto wants = [&](const char* part) { return a.part == part || a.part == "all"; };
+  if (wants("grid")) json["grid"] = RunGrid(a.grid);
+  if (wants("steady")) json["steady"] = RunSteady(a.schedule.store, a.schedule.size_ratios);
+  if (wants("schedules")) {
     json["schedules"] = nlohmann::ordered_json::array();
     for (const Schedule& schedule :
          MakeSchedules(a.operations, a.schedule.store.window_operations)) {

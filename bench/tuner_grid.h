@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/tuner_store.h"
+
 namespace lamina::bench {
 
 struct GridSettings {
@@ -24,6 +26,12 @@ struct GridSettings {
 // {"cells": [...], "prediction_error_max": ..., "worst_cell": ...}; a line for each cell is
 // printed. Errors are (measured - predicted) / predicted.
 nlohmann::ordered_json RunGrid(const GridSettings& settings);
+
+// Predicted for a shape at its mean, which is what the tuner compares, beside what a store costs
+// that keeps that shape while entries die as fast as they come: device time per operation.
+// {"cells": [...], "prediction_error_max": ..., ...}; a line for each cell is printed.
+nlohmann::ordered_json RunSteady(const TunerStoreSettings& settings,
+                                 const std::vector<uint32_t>& size_ratios);
 
 }  // namespace lamina::bench
 

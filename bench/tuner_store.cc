@@ -19,14 +19,16 @@ double SecondsSince(Clock::time_point start) {
 }
 
 Options OptionsOf(const TunerStoreSettings& settings) {
-  const bool tunes = settings.mode != Mode::kStatic;
+  const bool tunes = settings.mode == Mode::kTuner || settings.mode == Mode::kRandom;
   auto options = Options::Parse(fmt::format(
       "capacity_bytes=0;min_free_bytes=0;checkpoint_seconds=0;memory_bytes=512M;memtable_bytes={};"
       "filter_bits={};{}",
       settings.memtable_bytes,
       settings.shared_filter_bits ? "auto" : std::to_string(settings.filter_bits),
-      tunes ? std::string("tuner=on")
-            : fmt::format("compaction={};size_ratio={}", settings.shape, settings.size_ratio)));
+      tunes
+          ? std::string("tuner=on")
+          : fmt::format("compaction={};size_ratio={};tuner={}", settings.shape, settings.size_ratio,
+                        settings.mode == Mode::kObserve ? "observe" : "off")));
   RequireOk(options.status(), "options");
   return *options;
 }

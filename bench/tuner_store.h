@@ -27,7 +27,8 @@ struct TunerStoreSettings {
   std::string directory;
   std::string shape = "lazy";  // leveling, lazy, tiering: where it begins, or stays
   uint32_t size_ratio = 10;
-  enum class Mode { kStatic, kTuner, kRandom } mode = Mode::kStatic;
+  // kObserve: static, and the tuner decides without effect.
+  enum class Mode { kStatic, kObserve, kTuner, kRandom } mode = Mode::kStatic;
   uint64_t live_entries = 60000;
   std::string memtable_bytes = "64K";
   // Bits per entry: of every run alike, or (`shared`) divided over the runs to the best effect.
@@ -66,7 +67,7 @@ class TunerStore {
   // Microseconds of each put of a stem with the background work that it brought, since the last
   // call.
   std::vector<double> TakePutTimes() { return std::exchange(put_us_, {}); }
-  IndexStore& store() { return *store_; }
+  [[nodiscard]] IndexStore& store() const { return *store_; }
 
  private:
   struct LivePage {

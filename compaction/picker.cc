@@ -223,8 +223,36 @@ std::optional<Job> PickCompaction(const Tree& tree, const Shape& shape,
   return Walk(tree, shape, options, in_flight, std::move(batch), 1, Job::Reason::kBatch);
 }
 
+namespace {
+
+// A run that is moved up takes no more of its level, so that it does not come down again with the
+// next batch.
+constexpr double kMostFill = 0.8;
+
+// All runs from the level up that has room for what is alive, into one run there; none where the
+// last level may have several runs, or is that level.
+std::optional<Job> PickFold(const Tree& tree, const Shape& shape, const PickerOptions& options,
+                            const JobsInFlight& in_flight) noexcept {
+  const uint32_t last = tree.last_level();
+  if (options.live_entries == 0 || !in_flight.empty()) return std::nullopt;
+  const auto live = static_cast<double>(options.live_entries);
+  uint32_t target = 1;
+  while (target < last && live > kMostFill * shape.CapacityEntries(target, options.batch_entries))
+    ++target;
+  if (target >= last || shape.RunCap(target, target) != 1) return std::nullopt;
+  Batch batch;
+  for (uint32_t level = target; level <= last; ++level) {
+    batch.TakeAll(RunsThatStay(tree, level, in_flight));
+  }
+  if (batch.Straddles(tree)) return std::nullopt;
+  return batch.MakeJob(Job::Reason::kCapacity, target);
+}
+
+}  // namespace
+
 std::optional<Job> PickEager(const Tree& tree, const Shape& shape, const PickerOptions& options,
                              const JobsInFlight& in_flight) noexcept {
+  if (auto job = PickFold(tree, shape, options, in_flight)) return job;
   const uint32_t last = std::max(tree.last_level(), in_flight.deepest_target());
   for (uint32_t level = 1; level <= tree.last_level(); ++level) {
     if (in_flight.Targets(level)) continue;
@@ -249,8 +277,6 @@ std::optional<Job> PickEager(const Tree& tree, const Shape& shape, const PickerO
 
 std::optional<Job> PickLift(const Tree& tree, const Shape& shape, const PickerOptions& options,
                             const JobsInFlight& in_flight) noexcept {
-  // So that it does not come down again with the next batch.
-  constexpr double kMostFill = 0.8;
   const uint32_t last = tree.last_level();
   if (last < 2 || !in_flight.empty() || tree.level(last).runs.size() != 1) return std::nullopt;
   const RunPtr& run = tree.level(last).runs.front();

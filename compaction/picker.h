@@ -53,6 +53,8 @@ struct PickerOptions {
   // Runs in level 0 that are together less than half a batch are merged when there are so many.
   // At least 2.
   uint32_t max_small_runs = 4;
+  // For PickEager: how many entries are alive; not known where it is 0.
+  uint64_t live_entries = 0;
   // A garbage job takes neighbouring tables up to this many bytes, so that it ends soon.
   uint64_t garbage_bytes = uint64_t{256} << 20;
 };
@@ -125,7 +127,9 @@ class JobsInFlight {
                                                 const JobsInFlight& in_flight) noexcept;
 
 // The next job that brings a level within a shape that was lowered, upper levels first; none when
-// all levels are within K_i and C_i. For when reads pay for the wait (PickCompaction comes first).
+// all levels are within K_i and C_i. A tree that is deeper than its live entries need, as one is
+// after T was raised, is merged from the level up that holds them in one run. For when reads pay
+// for the wait (PickCompaction comes first).
 [[nodiscard]] std::optional<Job> PickEager(const Tree& tree, const Shape& shape,
                                            const PickerOptions& options,
                                            const JobsInFlight& in_flight) noexcept;

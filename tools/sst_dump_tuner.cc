@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "tools/common_text.h"
+#include "tools/sst_dump_decision.h"
 #include "tools/sst_dump_recognise.h"
 #include "tuner/decision_record.h"
 #include "tuner/journal.h"
@@ -19,19 +20,14 @@ using tools::Record;
 constexpr uint64_t kMaxTunerJournalBytes = uint64_t{64} << 20;
 
 void PrintDecision(const std::string& path, const tuner::DecisionRecord& decision, Report& report) {
-  if (report.json()) {
-    // The record is JSON already.
-    std::string line = Record("decision").Text("file", path).ToJson();
-    line.pop_back();
-    report.out().Print("{},\"decision\":{}}}\n", line, tuner::ToJson(decision));
+  if (!report.json()) {
+    report.out().Print("{}", DecisionText(decision));
     return;
   }
-  const tuner::DecisionOutcome& outcome = decision.outcome;
-  report.out().Print(
-      "decision {}: {} (search: {}; {}), gain {:.3g} s/op, regret {:.3g} of {:.3g} s\n",
-      decision.sequence, tuner::VerdictName(outcome.verdict), tuner::TriggerName(decision.trigger),
-      decision.applied ? "applied" : "only observed", outcome.gain_s, outcome.regret_after_s,
-      outcome.threshold_s);
+  // The record is JSON already.
+  std::string line = Record("decision").Text("file", path).ToJson();
+  line.pop_back();
+  report.out().Print("{},\"decision\":{}}}\n", line, tuner::ToJson(decision));
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 
 namespace lamina::sst_dump {
 
-// A line for each decision, oldest first. In JSON: all of the record (tuner/decision_record.h)
-// under "decision".
+// Each decision, oldest first (sst_dump_decision.h). In JSON: a line each, with all of the record
+// (tuner/decision_record.h) under "decision".
 void TunerPrint(FileSystem& fs, const std::string& path, Report& report);
 void TunerVerify(FileSystem& fs, const std::string& path, Report& report);
 // Of every tuner journal in a directory; says so if there is none.

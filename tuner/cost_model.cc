@@ -18,7 +18,18 @@ double BlockReadSeconds(const CostInputs& inputs, double reads, double waits) no
          std::min(reads, waits) * inputs.latency_weight * inputs.device.read_latency_s;
 }
 
-// X: the flush, and sum f_i x_i over the levels, f_i = 1 but for the last.
+// Dead entries of the last level at their mean. Deaths come as evenly as puts, and are found when
+// the level is merged: by the next batch that comes, where it has one run, and in any case when
+// there are half as many as live ones.
+double DeadEntries(const StoreFacts& facts, const TreeShape& shape, uint32_t level) noexcept {
+  double most = (kTieredHeadroom - 1) * facts.entries;
+  if (shape.last_runs == 1)
+    most = std::min(most, BatchEntries(shape, facts.memtable_entry_bytes, level));
+  return facts.deaths_per_put * most / 2;
+}
+
+// X: the flush, and sum f_i x_i over the levels, f_i = 1 but for the last. Where entries die as
+// fast as they come, the last level stays as it is instead of filling.
 void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
                    Prediction* prediction) noexcept {
   prediction->copies = 1;
@@ -30,6 +41,12 @@ void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
       fill = std::min(1.0, level.entries / LevelCapacity(shape, facts.memtable_entry_bytes, i));
     }
     level.copies = fill * LevelCopies(shape.size_ratio, runs);
+    if (i + 1 == prediction->level_count) {
+      const double live = level.entries - DeadEntries(facts, shape, i);
+      const double batches = live / BatchEntries(shape, facts.memtable_entry_bytes, i);
+      const double steady = SteadyLastCopies(shape.size_ratio, runs, batches);
+      level.copies += facts.deaths_per_put * (steady - level.copies);
+    }
     if (i == 0) prediction->copies = FlushCopies(shape.size_ratio, runs, fill);
     prediction->copies += level.copies;
   }
@@ -71,8 +88,10 @@ void PredictSeconds(const CostInputs& inputs, const WorkloadMix& mix,
     return BlockReadSeconds(inputs, reads, waits) + checks * facts.filter_check_s;
   };
   Prediction& p = *prediction;
+  // A copy is read when the next one is made, or when its entry is found dead.
+  const double merged = p.copies - 1 + facts.deaths_per_put;
   p.put_s = mix.written() * facts.entry_bytes *
-            (p.copies / device.write_bytes_per_s + (p.copies - 1) / device.read_bytes_per_s);
+            (p.copies / device.write_bytes_per_s + merged / device.read_bytes_per_s);
   p.missing_s = mix.effective_missing() * lookup_s(p.missing_reads, p.missing_checks, 1);
   p.existing_s = mix.effective_existing() * lookup_s(p.existing_reads, p.existing_checks, 1);
   // A stem's next run is known when its pages in the one before have been found.
@@ -99,8 +118,7 @@ double MeanLastRuns(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
 // with what is left, which changes slowly.
 void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
                     Prediction* prediction) noexcept {
-  const uint32_t count =
-      LevelCount(shape, facts.memtable_entry_bytes, facts.entries * facts.level_headroom);
+  const uint32_t count = CandidateLevels(facts, shape);
   prediction->level_count = count;
   double left = facts.entries;
   for (uint32_t i = 0; i < count; ++i) {
@@ -112,8 +130,8 @@ void FillMeanLevels(const StoreFacts& facts, const TreeShape& shape,
       level.entries = std::min(left, capacity / 2);
       level.runs = MeanRuns(shape.size_ratio, runs);
     } else {
-      level.entries = left;
-      level.runs = MeanLastRuns(shape.size_ratio, runs, left / capacity);
+      level.entries = left + DeadEntries(facts, shape, i);
+      level.runs = MeanLastRuns(shape.size_ratio, runs, level.entries / capacity);
     }
     left -= level.entries;
   }
@@ -149,19 +167,21 @@ void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
 
 // R0, and R1 for lookups whose keys lie in the levels by entries: a block of the key's run, and
 // false positives of all others.
-void FillMeanReads(const StoreFacts& facts, Prediction* prediction) noexcept {
+void FillMeanReads(Prediction* prediction) noexcept {
   Prediction& p = *prediction;
+  double entries = 0;
   for (uint32_t i = 0; i < p.level_count; ++i) {
     LevelPrediction& level = p.levels[i];
     level.missing_reads = level.runs * level.false_positive_rate * (1 - level.cache_hit_ratio);
     p.missing_reads += level.missing_reads;
     p.missing_checks += level.runs;
+    entries += level.entries;
   }
   for (uint32_t i = 0; i < p.level_count; ++i) {
     const LevelPrediction& level = p.levels[i];
     const double uncached = 1 - level.cache_hit_ratio;
     const double beside = std::max(0.0, level.runs - 1);
-    const double share = facts.entries > 0 ? level.entries / facts.entries : 0;
+    const double share = entries > 0 ? level.entries / entries : 0;
     p.existing_reads += share * (uncached * (1 + beside * level.false_positive_rate) +
                                  p.missing_reads - level.missing_reads);
     p.existing_checks += share * (1 + beside + p.missing_checks - level.runs);
@@ -308,6 +328,29 @@ LevelHistory HistoryOfLevels(const TreeShape& shape, uint64_t batches) noexcept 
   return {.copies = memtables.copies / all, .moved = memtables.moved / all};
 }
 
+// With one run, each batch that comes is merged with all n entries there, of which as many have
+// died as the batch brings: n written for each batch, n / B per entry. Where a batch brings more
+// than half of n, the dead are too many before it comes, once or more, and each time all is
+// rewritten. With several, the newest run takes in its quota of batches, m (m + 1) / 2 written for
+// m, unless so few live at a time that there is one run.
+double SteadyLastCopies(uint32_t size_ratio, uint32_t runs, double batches) noexcept {
+  if (!(batches > 0)) return 0;
+  if (runs <= 1) return batches * std::max(1.0, std::ceil(1 / ((kTieredHeadroom - 1) * batches)));
+  return std::min(std::max(1.0, batches), CopiesPerEntry(size_ratio - 1, runs));
+}
+
+uint32_t CandidateLevels(const StoreFacts& facts, const TreeShape& shape) noexcept {
+  const double entry_bytes = facts.memtable_entry_bytes;
+  uint32_t count = LevelCount(shape, entry_bytes, facts.entries);
+  if (facts.level_headroom <= 1) return count;
+  const double headroom = shape.last_runs == 1 ? facts.level_headroom : kTieredHeadroom;
+  while (count < kMaxLevels &&
+         facts.entries * headroom > LevelCapacity(shape, entry_bytes, count - 1)) {
+    ++count;
+  }
+  return count;
+}
+
 double FlushCopies(uint32_t size_ratio, uint32_t runs, double fill) noexcept {
   return 1 - fill * runs / size_ratio;
 }
@@ -317,7 +360,7 @@ Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,
   Prediction prediction;
   FillMeanLevels(inputs.facts, shape, &prediction);
   FillMeanFilters(inputs, shape, &prediction);
-  FillMeanReads(inputs.facts, &prediction);
+  FillMeanReads(&prediction);
   PredictCopies(inputs.facts, shape, &prediction);
   PredictScans(inputs, mix, &prediction);
   PredictSeconds(inputs, mix, &prediction);
@@ -341,15 +384,20 @@ TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree
   const StoreFacts& facts = inputs.facts;
   TransitionCost cost;
   const uint32_t level_count = UsedLevels(tree);
+  // Deeper than its live entries need: all from the level that is to be the last.
+  const uint32_t needed = CandidateLevels(facts, to);
+  const bool too_deep = facts.level_headroom > 1 && to.last_runs == 1 && level_count > needed;
   double room_above = BatchEntries(to, facts.memtable_entry_bytes, 0);
   for (uint32_t i = 0; i < level_count; ++i) {
     double entries = 0;
     for (const RunState& run : tree.levels[i].runs) entries += run.entries;
     const double capacity = LevelCapacity(to, facts.memtable_entry_bytes, i);
     const bool too_many = tree.levels[i].runs.size() > to.RunsAt(i, level_count);
-    if (too_many || entries > capacity * kFullLevel) {
+    if (too_many || entries > capacity * kFullLevel || (too_deep && i + 1 >= needed)) {
       cost.entries += entries;
-      cost.wait_entries = room_above;
+      // What lies too deep comes up when the level above it has filled.
+      cost.wait_entries =
+          too_deep && i >= needed ? std::max(cost.wait_entries, room_above) : room_above;
     }
     room_above += std::max(0.0, capacity - entries);
   }

@@ -26,15 +26,18 @@ namespace lamina::tuner {
 
 // What does not depend on the shape.
 struct StoreFacts {
-  // N, entries in the index. Live ones and the dead that merges leave on the mean: a number that
-  // swings as merges drop dead entries would make the tuner swing with it.
+  // N, live entries in the index. The dead that merges have not met yet are not among them: they
+  // depend on the shape, and a number that swings as merges drop them would make the tuner swing.
   double entries = 0;
   double entry_bytes = 40;  // on disk, in a table, without filter
   // Memory of the memtables (TreeShape::memtable_bytes) per entry of one that is full: a batch is
   // the quotient.
   double memtable_entry_bytes = 40;
-  // A candidate has as many levels as so many times its entries need: a tree that is nearly full
-  // has a level more for much of the time.
+  // Entries that die per entry put: 0 while a store grows, 1 in one that stays as large as it is.
+  double deaths_per_put = 0;
+  // Where entries die, the last level of a candidate has room for so many times N, or it would
+  // spill again and again (kTieredHeadroom where it may have several runs). 1: a tree that only
+  // grows.
   double level_headroom = 1;
   double journal_bytes = 50;  // per put; 0 without a journal
   double block_bytes = 4096;
@@ -61,6 +64,10 @@ struct CostInputs {
   // time alone. Reads that are made at the same time are waited for once.
   double latency_weight = 0;
 };
+
+// Several runs in the last level keep their dead until there are half as many as live ones: then
+// tables are rewritten for it.
+inline constexpr double kTieredHeadroom = 1.5;
 
 // A run of the present tree.
 struct RunState {
@@ -133,6 +140,13 @@ struct LevelHistory {
 // Exact, with the limits that the levels had while the tree was shallower.
 LevelHistory HistoryOfLevels(const TreeShape& shape, uint64_t batches) noexcept;
 
+// Copies that the last level makes of an entry when `batches` batches' worth of live entries lie
+// there and the store does not grow.
+double SteadyLastCopies(uint32_t size_ratio, uint32_t runs, double batches) noexcept;
+
+// Levels of a candidate.
+uint32_t CandidateLevels(const StoreFacts& facts, const TreeShape& shape) noexcept;
+
 // What flushing adds to the copies that the levels make: every memtable is written as a table, and
 // of T of them K move into level 0 as they are. `fill` is that of level 0.
 double FlushCopies(uint32_t size_ratio, uint32_t runs, double fill) noexcept;
@@ -157,8 +171,9 @@ struct TransitionCost {
   friend bool operator==(const TransitionCost&, const TransitionCost&) = default;
 };
 // What it costs to bring the tree, which follows `from`, under `to`: the entries of each level that
-// has more runs or more entries than `to` allows there. More runs allowed cost nothing to get, and
-// their price when they have to go again. An upper bound when applied lazily.
+// has more runs or more entries than `to` allows there, or lies deeper than `to` needs. More runs
+// allowed cost nothing to get, and their price when they have to go again. An upper bound when
+// applied lazily.
 TransitionCost PredictTransition(const CostInputs& inputs, const TreeState& tree,
                                  const TreeShape& from, const TreeShape& to) noexcept;
 

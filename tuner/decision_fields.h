@@ -45,6 +45,7 @@ void DescribeFields(Archive& a, StoreFacts& v) noexcept {
   a.Number("entries", v.entries);
   a.Number("entry_bytes", v.entry_bytes);
   a.Number("memtable_entry_bytes", v.memtable_entry_bytes);
+  a.Number("deaths_per_put", v.deaths_per_put);
   a.Number("level_headroom", v.level_headroom);
   a.Number("journal_bytes", v.journal_bytes);
   a.Number("block_bytes", v.block_bytes);

@@ -169,7 +169,7 @@ FilterAllocation AllocateFilters(std::span<const FilterRun> runs, uint64_t budge
 FilterAllocation AllocateNewFilters(std::span<const WrittenFilterRun> remaining,
                                     std::span<const FilterRun> new_runs,
                                     std::span<const FilterRun> to_come, uint64_t budget_bits,
-                                    const FprCurve& curve) noexcept {
+                                    uint64_t limit_bits, const FprCurve& curve) noexcept {
   std::vector<FilterRun> all(new_runs.begin(), new_runs.end());
   all.insert(all.end(), to_come.begin(), to_come.end());
   uint64_t written_bits = 0;
@@ -186,7 +186,7 @@ FilterAllocation AllocateNewFilters(std::span<const WrittenFilterRun> remaining,
   result.shares.resize(new_runs.size());
   result.total_bits = 0;
   for (const FilterShare& share : result.shares) result.total_bits += share.bits;
-  const uint64_t available_bits = budget_bits - std::min(budget_bits, written_bits);
+  const uint64_t available_bits = limit_bits - std::min(limit_bits, written_bits);
   if (result.total_bits > available_bits) {
     result = AllocateFilters(new_runs, available_bits, curve);
   }

@@ -58,13 +58,16 @@ struct WrittenFilterRun {
 // (filter_plan.h): filters are fixed once written, so what is spent on a large run now cannot be
 // given to the small ones above it later. Each new run gets its share of the optimum over all three
 // groups, and less when the written filters have left less than that. So filters follow the optimum
-// as tables are rewritten, and the budget holds in every version.
+// as tables are rewritten. Written and new filters together never exceed `limit_bits`: where it is
+// the budget, the budget holds in every version. A budget that shrinks (so many bits per entry,
+// while dead entries are dropped) has a higher limit, or what is written next would get no filter
+// at all.
 // The shares are those of `new_runs`; total_bits is their sum; false_positives_per_lookup is that
 // of remaining and new runs together.
 FilterAllocation AllocateNewFilters(std::span<const WrittenFilterRun> remaining,
                                     std::span<const FilterRun> new_runs,
                                     std::span<const FilterRun> to_come, uint64_t budget_bits,
-                                    const FprCurve& curve) noexcept;
+                                    uint64_t limit_bits, const FprCurve& curve) noexcept;
 
 // The heart of both: fills `bits_per_key` for runs of `entries[i]` and `weights[i]` (same sizes).
 // Empty runs and runs of weight 0 get 0. Allocates nothing but two scratch vectors.

@@ -78,6 +78,12 @@ Status Store::Impl::AdoptShape(const Shape& shape) noexcept {
   return Status::Ok();
 }
 
+uint64_t Store::Impl::TaggedSlots() const noexcept {
+  uint64_t tagged = 0;
+  for (const ClassStats& one : log_->Stats(false)) tagged += one.slots.live + one.slots.condemned;
+  return tagged;
+}
+
 PickerOptions Store::Impl::PickOptions() const noexcept {
   PickerOptions options;
   options.batch_entries = static_cast<double>(memtable_entries_);
@@ -263,8 +269,9 @@ std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
   if (auto job = PickCompaction(tree, shape, PickOptions(), jobs_in_flight_))
     return Claim(std::move(*job));
   if (eager_shape_wanted_) {
-    if (auto job = PickEager(tree, shape, PickOptions(), jobs_in_flight_))
-      return Claim(std::move(*job));
+    PickerOptions options = PickOptions();
+    options.live_entries = TaggedSlots();
+    if (auto job = PickEager(tree, shape, options, jobs_in_flight_)) return Claim(std::move(*job));
     if (jobs_in_flight_.empty()) eager_shape_wanted_ = false;
   }
   if (auto job = PickLift(tree, shape, PickOptions(), jobs_in_flight_))
@@ -277,8 +284,7 @@ std::unique_ptr<BackgroundTask> Store::Impl::NextCompaction() noexcept {
 // enough.
 std::unique_ptr<BackgroundTask> Store::Impl::NextGarbageJob(const Tree& tree) noexcept {
   constexpr uint64_t kWorthwhileEntries = 10000;
-  uint64_t tagged = 0;
-  for (const ClassStats& one : log_->Stats(false)) tagged += one.slots.live + one.slots.condemned;
+  const uint64_t tagged = TaggedSlots();
   if (!jobs_in_flight_.empty() || tree.entries() < kWorthwhileEntries ||
       tree.entries() <= tagged + tagged / 2)
     return nullptr;

@@ -77,7 +77,7 @@ double FilterBitsForNewRun(const FilterBudget& budget, const Tree& tree, const S
   const uint64_t bits = std::min(budget.memory_bits, static_cast<uint64_t>(wanted));
   const tuner::FilterRun fresh{entries, 1.0};
   const auto shares = tuner::AllocateNewFilters(beside.runs, std::span(&fresh, 1), to_come, bits,
-                                                MeasuredFprCurve());
+                                                budget.memory_bits, MeasuredFprCurve());
   return shares.shares.front().bits_per_key;
 }
 

@@ -159,14 +159,17 @@ tuner::Controller::Input IndexTuner::InputOf(const Sample& sample) noexcept {
   input.memory_bytes = sample.memory_bytes;
 
   const auto tree_entries = static_cast<double>(sample.tree->entries());
+  const double live = std::min(tree_entries, static_cast<double>(sample.live_entries));
   if (tree_entries > 0) {
     const double table_bytes = static_cast<double>(sample.tree->bytes()) -
                                static_cast<double>(sample.tree->filter_bits()) / 8;
-    const double turnover = static_cast<double>(input.counters.puts_written) / tree_entries;
-    const double weight = entries_ == 0 ? 1 : std::min(1.0, 4 * turnover);
-    entries_ += weight * (tree_entries - entries_);
-    entry_bytes_ += weight * (table_bytes / tree_entries - entry_bytes_);
+    const auto put = static_cast<double>(input.counters.puts_written);
+    const double weight = std::min(1.0, 4 * put / tree_entries);
+    const double deaths = put > 0 ? std::clamp(1 - (live - live_entries_) / put, 0.0, 1.0) : 0;
+    if (live_entries_ > 0) deaths_per_put_ += weight * (deaths - deaths_per_put_);
+    entry_bytes_ += (entry_bytes_ > 0 ? weight : 1) * (table_bytes / tree_entries - entry_bytes_);
   }
+  live_entries_ = live;
   const uint64_t blocks = now.blocks_read - last_.blocks_read;
   const uint64_t hits = now.cache_hits - last_.cache_hits;
   if (blocks + hits > 0) {
@@ -176,7 +179,8 @@ tuner::Controller::Input IndexTuner::InputOf(const Sample& sample) noexcept {
 
   tuner::CostInputs& costs = input.costs;
   costs.curve = MeasuredFprCurve();
-  costs.facts.entries = std::max(1.0, entries_);
+  costs.facts.entries = std::max(1.0, live);
+  costs.facts.deaths_per_put = deaths_per_put_;
   if (entry_bytes_ > 0) costs.facts.entry_bytes = entry_bytes_;
   costs.facts.memtable_entry_bytes = static_cast<double>(kMemtables * kMemtableBytesPerEntry);
   costs.facts.level_headroom = kLevelHeadroom;
@@ -227,6 +231,7 @@ std::optional<IndexPlan> IndexTuner::Step(const Sample& sample) noexcept {
   if (!decided_) return std::nullopt;
   const std::lock_guard lock(mutex_);
   summary_.device = input.costs.device;
+  summary_.facts = input.costs.facts;
   ++summary_.windows;
   summary_.searches += decided_->trigger == tuner::Trigger::kNone ? 0 : 1;
   if (decided_->outcome.verdict != tuner::Verdict::kSwitch || !decided_->applied)

@@ -85,6 +85,7 @@ class IndexTuner {
     IndexPlan plan;             // that the store follows now
     uint64_t memory_bytes = 0;  // for memtables and filters
     tuner::DeviceObservation device;
+    uint64_t live_entries = 0;  // slots that bear a tag
   };
   // A plan when the store is to follow another one. Journals nothing yet: a plan that the store
   // could not adopt was none. Followed by Conclude, by the same thread.
@@ -109,6 +110,7 @@ class IndexTuner {
     uint64_t switches = 0;
     uint64_t journal_failures = 0;  // writes
     tuner::DeviceModel device;
+    tuner::StoreFacts facts;  // of the last step
   };
   [[nodiscard]] Summary summary() const noexcept;
 
@@ -124,9 +126,10 @@ class IndexTuner {
 
   std::mutex step_mutex_;  // before mutex_
   tuner::Controller controller_;
-  IndexUse last_;           // of the step before
-  double entries_ = 0;      // smoothed over a quarter of a turnover
-  double entry_bytes_ = 0;  // likewise
+  IndexUse last_;              // of the step before
+  double live_entries_ = 0;    // in tables, of the step before
+  double entry_bytes_ = 0;     // smoothed over a quarter of a turnover
+  double deaths_per_put_ = 0;  // likewise
   double cache_hit_ratio_ = 0;
   tuner::WorkloadWindow random_window_;
   uint64_t random_state_;

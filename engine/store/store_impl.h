@@ -400,6 +400,8 @@ class Store::Impl final : private SegmentSource {
   // ---- compact.cc
   [[nodiscard]] Shape TargetShape() const noexcept;
   [[nodiscard]] PickerOptions PickOptions() const noexcept;
+  // Slots that bear a tag: as many entries are alive.
+  [[nodiscard]] uint64_t TaggedSlots() const noexcept;
   [[nodiscard]] Shape InitialShape(const std::string& recorded) const noexcept;
   Status AdoptShape(const Shape& shape) noexcept;
   std::unique_ptr<BackgroundTask> NextCompaction() noexcept;

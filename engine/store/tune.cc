@@ -113,6 +113,7 @@ void Store::Impl::Tune() noexcept {
   sample.tree = CurrentView()->tree;
   sample.plan = PresentPlan();
   sample.device = TakeObservation();
+  sample.live_entries = TaggedSlots();
   {
     std::lock_guard lock(memory_mutex_);
     sample.memory_bytes = kMemtables * memtable_bytes_ + FilterMemoryBytes();

@@ -201,6 +201,24 @@ TEST_CASE("an eager pick brings levels within a lowered shape, upper levels firs
   CHECK(PickEager(*tree, Shape::Leveling(4), kHundred, in_flight)->target_level == 2);
 }
 
+TEST_CASE("an eager pick merges a tree that is deeper than what is alive in it needs") {
+  // 900 of 1500 entries are alive: level 2 holds 1200.
+  const TreePtr tree = TreeOf({{}, {100}, {600}, {800}});
+  PickerOptions options = kHundred;
+  CHECK_FALSE(PickEager(*tree, Shape::Leveling(4), options, {}));
+  options.live_entries = 900;
+  const std::optional<Job> job = PickEager(*tree, Shape::Leveling(4), options, {});
+  REQUIRE(job);
+  CHECK(job->kind == Job::Kind::kMerge);
+  CHECK(job->reason == Job::Reason::kCapacity);
+  CHECK(job->target_level == 2);
+  CHECK(InputIds(*job) == std::vector<RunId>{2, 3});
+  // Several runs may stay where they are, and 1000 would not stay there.
+  CHECK_FALSE(PickEager(*tree, Shape::Tiering(4), options, {}));
+  options.live_entries = 1000;
+  CHECK_FALSE(PickEager(*tree, Shape::Leveling(4), options, {}));
+}
+
 TEST_CASE("a last level of one run moves up over empty levels to where it has room to spare") {
   const auto lift = [](const TreePtr& tree, const Shape& shape,
                        const JobsInFlight& in_flight = {}) {

@@ -9,6 +9,9 @@
 #include <sstream>
 
 #include "tests/tools/sst_dump_fixture.h"
+#include "tuner/controller.h"
+#include "tuner/journal.h"
+#include "tuner/journal_format.h"
 
 namespace lamina::testing {
 namespace {
@@ -66,6 +69,49 @@ TEST_CASE("a whole store is shown as it always was", "[golden]") {
       {"manifest_layout.txt", {manifest, "--command=layout"}},
   };
   for (const auto& run : runs) CheckGolden(run.golden, store.Run(run.arguments));
+}
+
+// Decisions made by the tuner itself, on a tree that is given: a shape for writes meets reads.
+std::string TunerJournalBytes() {
+  tuner::TreeShape shape = tuner::TieringShape(8);
+  shape.memtable_bytes = uint64_t{3} << 20;
+  tuner::ControllerOptions options;
+  options.space.min_memtable_bytes = options.space.max_memtable_bytes = shape.memtable_bytes;
+  options.space.max_size_ratio = 12;
+  options.space.max_filter_bits_per_key = 2;
+  tuner::Controller controller(options, shape);
+  tuner::Controller::Input input;
+  tuner::LevelState upper;
+  upper.runs.assign(3, {.entries = 10000, .filter_bits_per_key = 5});
+  tuner::LevelState last;
+  last.runs.assign(4, {.entries = 80000, .filter_bits_per_key = 2});
+  input.tree.levels = {upper, last};
+  input.costs.facts.entries = 350000;
+  input.costs.facts.memtable_entry_bytes = 312;
+  tuner::Journal journal(3);
+  std::string bytes(3 * tuner::kJournalBlockBytes, '\0');
+  for (int window = 0; window < 3; ++window) {
+    const uint64_t puts = window == 0 ? 9000 : 400;
+    input.counters = {.puts_written = puts,
+                      .lookups_missing = (10000 - puts) / 2,
+                      .lookups_existing = (10000 - puts) / 2};
+    input.measured_lookup_s = window == 0 ? 0.0006 : 0.02;
+    input.measured_put_s = window == 0 ? 0.0008 : 0;
+    const auto record = controller.Step(input);
+    REQUIRE(record);
+    for (const tuner::Journal::Write& write : journal.Note(*record))
+      bytes.replace(write.file_offset, write.block.size(), write.block);
+  }
+  if (const auto write = journal.Finish())
+    bytes.replace(write->file_offset, write->block.size(), write->block);
+  return bytes;
+}
+
+TEST_CASE("decisions of the tuner are shown as they always were", "[golden]") {
+  SmallStore store;
+  const std::string path = store.File("TUNER-JOURNAL");
+  WriteFile(path, TunerJournalBytes());
+  CheckGolden("tuner_decisions.txt", store.Run({path, "--command=tuner"}));
 }
 
 TEST_CASE("each kind of damage is reported as it always was", "[golden]") {

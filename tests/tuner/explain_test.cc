@@ -31,15 +31,32 @@ void CheckMix(const json& decision) {
   CHECK(mix["put_lookups"].get<double>() == Approx(n["put_lookups"].get<double>() / puts));
 }
 
-// Copies of an entry on its way through a level of T that holds up to K runs.
-double CopiesOf(double ratio, double runs) {
+// Times that an entry is written while T - 1 batches come into at most K runs.
+double CopiesInRuns(double ratio, double runs) {
   double copies = 0;
   const double batches = ratio - 1;
   for (double run = 0; run < runs; ++run) {
     const double taken = std::floor(batches / runs) + (run < std::fmod(batches, runs) ? 1 : 0);
     copies += taken * (taken + 1) / 2;
   }
-  return copies / ratio;
+  return copies / batches;
+}
+
+// Copies of an entry on its way through a level of T that holds up to K runs.
+double CopiesOf(double ratio, double runs) {
+  return (ratio - 1) / ratio * CopiesInRuns(ratio, runs);
+}
+
+// Dead entries of the last level: half of what a batch brings, or of half the live ones.
+double DeadOf(double deaths, double live, double batch, double runs) {
+  return deaths / 2 * (runs == 1 ? std::min(live / 2, batch) : live / 2);
+}
+
+// Copies that the last level makes when it neither grows nor shrinks: n / B with one run, once for
+// each batch and each time that half as many are dead as alive before it comes.
+double SteadyCopies(double ratio, double runs, double batches) {
+  if (runs == 1) return batches * std::max(1.0, std::ceil(2 / batches));
+  return std::min(std::max(1.0, batches), CopiesInRuns(ratio, runs));
 }
 
 // The price of a shape, in seconds per operation, from its levels.
@@ -60,13 +77,15 @@ double PriceOf(const json& decision, const json& candidate) {
   double copies = 0;
   double entries = 0;
   double uncached_seeks = 0;
+  const double deaths = fact("deaths_per_put");
+  double dead = 0;
   double capacity =
       (ratio - 1) * shape["memtable_bytes"].get<double>() / fact("memtable_entry_bytes");
   for (size_t i = 0; i < levels.size(); ++i) {
     const double runs = levels[i]["runs"];
     const double rate = levels[i]["false_positive_rate"];
     const double uncached = 1 - levels[i]["cache_hit_ratio"].get<double>();
-    const double share = levels[i]["entries"].get<double>() / fact("entries");
+    const double share = levels[i]["entries"].get<double>();
     // A hit reads its own block, and what it reads of other runs does not depend on their age: all
     // of `missing`, which is added below, but for its own run's part.
     const double beside = std::max(0.0, runs - 1);
@@ -84,12 +103,19 @@ double PriceOf(const json& decision, const json& candidate) {
     const double most_runs = shape["runs"][i];
     // The flush writes each entry; K of T memtables become runs of the first level as they are.
     if (i == 0) copies = 1 - fill * most_runs / ratio;
-    copies += fill * CopiesOf(ratio, most_runs);
+    double here = fill * CopiesOf(ratio, most_runs);
+    if (i + 1 == levels.size()) {
+      const double batch = capacity / (ratio - 1);
+      dead = DeadOf(deaths, fact("entries"), batch, most_runs);
+      const double batches = (levels[i]["entries"].get<double>() - dead) / batch;
+      here += deaths * (SteadyCopies(ratio, most_runs, batches) - here);
+    }
+    copies += here;
     capacity *= ratio;
   }
-  CHECK(entries == Approx(fact("entries")));
-  existing += share_sum * missing;
-  existing_checks += share_sum * all_runs;
+  CHECK(entries - dead == Approx(fact("entries")));
+  existing = existing / share_sum + missing;
+  existing_checks = existing_checks / share_sum + all_runs;
 
   const double uncached = 1 - fact("cache_hit_ratio");
   const double holding = std::min(fact("stem_runs"), all_runs);
@@ -110,7 +136,7 @@ double PriceOf(const json& decision, const json& candidate) {
   const double read_bandwidth = device["read_bytes_per_s"];
   double price =
       puts * (1 - duplicates) * fact("entry_bytes") *
-      (copies / device["write_bytes_per_s"].get<double>() + (copies - 1) / read_bandwidth);
+      (copies / device["write_bytes_per_s"].get<double>() + (copies - 1 + deaths) / read_bandwidth);
   price += (mix["missing"].get<double>() + puts * looking * (1 - duplicates)) *
            (blocks(missing, 1) + all_runs * check);
   price += (mix["existing"].get<double>() + puts * looking * duplicates) *
@@ -177,6 +203,8 @@ TEST_CASE("each decision can be recomputed from the printed numbers alone") {
     input.tree = tree.State();
     input.costs.facts.entries = 300000;
     input.costs.facts.cache_hit_ratio = 0.25;
+    input.costs.facts.deaths_per_put = 0.75;
+    input.costs.facts.level_headroom = 1.25;
     input.costs.latency_weight = 0.005;
     input.costs.device.write_bytes_per_s = 0.5e9;
     const std::optional<DecisionRecord> record = controller.Step(input);

@@ -298,11 +298,11 @@ TEST_CASE("a new run gets no more than written filters have left") {
   const std::vector<WrittenFilterRun> remaining = {{.run = {.entries = 1000000}, .bits = 9990000}};
   const std::vector<FilterRun> fresh = {{.entries = 10000}};
   const FprCurve curve = FprCurve::Ideal();
-  const auto tight = AllocateNewFilters(remaining, fresh, {}, 10000000, curve);
+  const auto tight = AllocateNewFilters(remaining, fresh, {}, 10000000, 10000000, curve);
   CHECK(tight.total_bits == 10000);
-  const auto none = AllocateNewFilters(remaining, fresh, {}, 9000000, curve);
+  const auto none = AllocateNewFilters(remaining, fresh, {}, 9000000, 9000000, curve);
   CHECK(none.total_bits == 0);
-  const auto roomy = AllocateNewFilters(remaining, fresh, {}, 20000000, curve);
+  const auto roomy = AllocateNewFilters(remaining, fresh, {}, 20000000, 20000000, curve);
   const std::vector<FilterRun> all = {{.entries = 10000}, {.entries = 1000000}};
   CHECK(roomy.total_bits == AllocateFilters(all, 20000000, curve).shares[0].bits);
 }

@@ -159,6 +159,11 @@ class GrowingTree {
     while (runs.size() >= most) merge_newest();
     const bool moved = level == 0 && incoming == MemtableEntries();
     if (level == 0 && !moved) read_entries += MemtableEntries();
+    // The oldest entries are all here, and a merge finds the dead.
+    if (level + 1 == levels.size() && runs.empty() && !moved) {
+      const uint64_t others = Entries();
+      incoming = std::min(incoming, max_entries - std::min(max_entries, others));
+    }
     Write(level, incoming, moved);
   }
 
@@ -199,7 +204,7 @@ class GrowingTree {
     const std::vector<FilterRun> fresh = {{.entries = entries}};
     const auto allocation = AllocateNewFilters(
         remaining, fresh, RunsToCome(shape, entry_bytes, entries_of, max_entries + max_entries / 2),
-        shape.filter_bits, curve);
+        shape.filter_bits, shape.filter_bits, curve);
     levels[target].push_back({.entries = entries, .bits = allocation.total_bits});
   }
 };
