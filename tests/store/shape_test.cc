@@ -202,6 +202,38 @@ TEST_CASE("filter bits stay within the memory that they may take") {
   }
 }
 
+// A last level whose dead entries have been dropped, below runs that got their bits before.
+TEST_CASE("a run that is written after dead entries were dropped is not left without a filter") {
+  TreeEdit edit;
+  const auto add = [&](uint64_t id, uint32_t level, uint64_t entries, double bits) {
+    Run& run = edit.add_runs.emplace_back();
+    run.id = id;
+    run.level = level;
+    run.oldest_flush = run.newest_flush = 10 - id;
+    TableMeta meta;
+    meta.number = id;
+    meta.entry_count = meta.page_count = entries;
+    meta.filter_bytes = FilterBytes(entries, bits);
+    meta.smallest.fingerprints = meta.largest.fingerprints = {1};
+    run.tables = {meta};
+    run.Summarize();
+  };
+  for (const uint64_t id : {1, 2, 3}) add(id, 2, 4000, 9);
+  add(4, 3, 10000, 0);
+  const auto tree = Tree().Apply(edit);
+  REQUIRE(tree.ok());
+  FilterBudget budget;
+  budget.bits_per_entry = 2;
+  REQUIRE((*tree)->filter_bits() > 2 * ((*tree)->entries() + 1000));
+  const Shape shape = Shape::Lazy(4);
+  REQUIRE(FilterBitsForNewRun(budget, **tree, shape, 1000, 0, 1000, {}) > 3);
+  // Memory is a limit all the same.
+  budget.memory_bits = (*tree)->filter_bits() + 1000;
+  const double tight = FilterBitsForNewRun(budget, **tree, shape, 1000, 0, 1000, {});
+  REQUIRE(tight > 0.9);
+  REQUIRE(tight <= 1);
+}
+
 TEST_CASE("runs that are written at the same time share what is left for filters") {
   constexpr uint64_t kBatch = 1000;
   const Tree tree;
