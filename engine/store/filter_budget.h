@@ -3,8 +3,9 @@
 // With a fixed number of bits every run gets that. Otherwise the bits of all runs share a budget
 // (so many bits per entry, bounded by memory), divided so that a lookup that finds nothing reads
 // the fewest blocks (tuner/filter_allocation.h). Memory is a limit in every version; bits per entry
-// are a measure, which written filters exceed for a while after dead entries were dropped. Filters are fixed when a run is written, so bits
-// are set aside for runs that will come before the large ones are written again. Pure.
+// are a measure, which written filters exceed for a while after dead entries were dropped. Filters
+// are fixed when a run is written, so bits are set aside for runs that will come before the large
+// ones are written again. Pure.
 #ifndef LAMINA_ENGINE_STORE_FILTER_BUDGET_H_
 #define LAMINA_ENGINE_STORE_FILTER_BUDGET_H_
 
