@@ -3,6 +3,7 @@
 // reads the whole index once and frees tagged slots that it does not mention.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -14,23 +15,24 @@ class OrphanTask final : public BackgroundTask {
  public:
   explicit OrphanTask(Store::Impl& store) noexcept : store_(store) {}
 
-  // A memtable or a table a step. Suspects are the slots that bear a tag when the walk begins.
-  // Their entries were published before, so they are in the view that is taken then, all of them in
-  // frozen memtables or tables. What is published later is no suspect: its tag is another.
+  // A memtable or a table a step. Suspects are the slots that bear a tag when the walk begins;
+  // their entries were published before. A page may be put again meanwhile, into the slot that
+  // bears its tag without an entry: so before anything is freed, what was published during the walk
+  // is walked, too.
   Result<Progress> Step() noexcept override {
     if (view_ == nullptr) {
-      view_ = CollectSuspects();
-    } else if (memtable_ < view_->frozen.size()) {
-      LAMINA_RETURN_IF_ERROR(Clear(*view_->frozen[memtable_++]->NewIterator()));
-    } else if (run_ < view_->runs.size()) {
-      const OpenRun& run = view_->runs[run_];
-      LAMINA_RETURN_IF_ERROR(ClearTable(run.run->tables[table_], run.tables[table_]));
-      if (++table_ == run.tables.size()) {
-        ++run_;
-        table_ = 0;
-      }
+      CollectSuspects();
+    } else if (!memtables_.empty()) {
+      const auto memtable = std::move(memtables_.back());
+      memtables_.pop_back();
+      LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
+    } else if (!tables_.empty()) {
+      const auto [meta, table] = std::move(tables_.back());
+      tables_.pop_back();
+      LAMINA_RETURN_IF_ERROR(ClearTable(meta, table));
     } else {
-      FreeSuspects();
+      LAMINA_ASSIGN_OR_RETURN(const bool freed, FreeSuspects());
+      if (!freed) return Progress::kMore;
       store_.orphan_walk_owed_ = false;
       return Progress::kDone;
     }
@@ -39,16 +41,29 @@ class OrphanTask final : public BackgroundTask {
   void Cancel() noexcept override {}
 
  private:
-  std::shared_ptr<const View> CollectSuspects() noexcept {
+  void CollectSuspects() noexcept {
     // Entry and tag are published in one step: under this lock no slot is between the two.
     std::lock_guard lock(store_.publish_mutex_);
-    if (!store_.CurrentView()->active->empty()) store_.FreezeActive();
     store_.log_->ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
       std::vector<uint64_t>& tags = suspects_[segment.id()];
       tags.resize(segment.slot_count());
       tags[number] = slot.tag();
     });
-    return store_.CurrentView();
+    TakeView();
+  }
+
+  // Plans to walk what is in the store's view now and was in none before. Under publish_mutex_.
+  void TakeView() noexcept {
+    if (!store_.CurrentView()->active->empty()) store_.FreezeActive();
+    view_ = store_.CurrentView();
+    for (const auto& memtable : view_->frozen)
+      if (known_memtables_.insert(memtable).second) memtables_.push_back(memtable);
+    for (const OpenRun& run : view_->runs) {
+      for (size_t i = 0; i < run.tables.size(); ++i) {
+        const TableMeta& meta = run.run->tables[i];
+        if (known_tables_.insert(meta.number).second) tables_.emplace_back(meta, run.tables[i]);
+      }
+    }
   }
 
   // The view's own tables: compaction may have replaced them since, and removed their files.
@@ -94,23 +109,35 @@ class OrphanTask final : public BackgroundTask {
     return entries.status();
   }
 
-  void FreeSuspects() noexcept {
+  // False: there are tables that were not walked yet.
+  Result<bool> FreeSuspects() noexcept {
     uint64_t freed = 0;
-    for (const auto& [segment, tags] : suspects_) {
-      for (uint32_t slot = 0; slot < tags.size(); ++slot) {
-        if (tags[slot] != 0 && store_.log_->Free({segment, slot}, tags[slot])) ++freed;
+    {
+      std::lock_guard lock(store_.publish_mutex_);
+      TakeView();
+      if (!tables_.empty()) return false;
+      // What was put since the last table: a memtable or two.
+      for (const auto& memtable : memtables_)
+        LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
+      memtables_.clear();
+      for (const auto& [segment, tags] : suspects_) {
+        for (uint32_t slot = 0; slot < tags.size(); ++slot) {
+          if (tags[slot] != 0 && store_.log_->Free({segment, slot}, tags[slot])) ++freed;
+        }
       }
     }
     StoreCounters::Add(store_.counters_.orphan_slots_freed, freed);
     if (freed > 0) store_.dirty_.store(true, std::memory_order_release);
     (void)store_.ScrubFreed();
+    return true;
   }
 
   Store::Impl& store_;
   std::shared_ptr<const View> view_;
-  size_t memtable_ = 0;  // next to be walked, of the view
-  size_t run_ = 0;
-  size_t table_ = 0;
+  std::vector<std::shared_ptr<Memtable>> memtables_;  // to be walked
+  std::vector<std::pair<TableMeta, std::shared_ptr<Table>>> tables_;
+  std::set<std::shared_ptr<Memtable>> known_memtables_;  // walked, or to be
+  std::set<TableNumber> known_tables_;
   std::map<uint32_t, std::vector<uint64_t>> suspects_;  // by segment: a slot's tag, or 0
 };
 

@@ -149,6 +149,47 @@ TEST_CASE("a page that is lost and put again many times is searched for in a few
   REQUIRE(store->impl()->CurrentView()->active->entry_count() == 1);
 }
 
+TEST_CASE("a page that is put again during the walk for orphans, where it was one, stays",
+          "[simulated]") {
+  SimulatedDisk disk(kSeed);
+  {
+    const auto store = OpenOn(disk, "");
+    TestPath path = MakePath(*store, "model", Tokens(0, 4));
+    REQUIRE(CountOk(PutPages(*store, path, 0, 4, kPage)) == 4);
+    disk.Crash(SimulatedCrash::kProcess);
+  }
+  const auto store = OpenOn(disk, "");
+  TensorLog& log = store->impl()->log();
+  TestPath page = MakePath(*store, "model", Tokens(1000, 1));
+  REQUIRE(CountOk(PutPages(*store, page, 0, 1, kPage)) == 1);
+  const Location& at = page.path->impl()->locations[0];
+  const uint64_t tag = at.entry.tag(page.path->impl()->fingerprints[0]);
+  REQUIRE(store->Erase(*page.path, 0, 1).ok());
+  // The page's tag, without an entry, in the slot that is next to be overwritten.
+  TestPath other = MakePath(*store, "model", Tokens(2000, 1));
+  REQUIRE(CountOk(PutPages(*store, other, 0, 1, kPage)) == 1);
+  const SlotRef before = other.path->impl()->locations[0].entry.slot;
+  const SlotRef next{before.segment, before.slot + 1};
+  for (const SlotRun& run : log.TakeIn(next.segment, 8)) {
+    for (uint32_t i = 0; i < run.count; ++i) {
+      if (run.slot(i) != next) {
+        log.Release(run.slot(i));
+        continue;
+      }
+      log.Publish(next, tag, 1, {1, 0});
+      REQUIRE(log.Condemn(next, tag));
+    }
+  }
+  Scheduler& scheduler = store->impl()->scheduler();
+  REQUIRE(scheduler.RunOne());
+  REQUIRE(CountOk(PutPages(*store, page, 0, 1, kPage)) == 1);
+  REQUIRE(at.entry.slot == next);
+  while (scheduler.RunOne()) {
+  }
+  CHECK(CountOk(GetPages(*store, page, 0, 1, kPage).states) == 1);
+  CHECK(StatOf(store->StatsJson(), "orphan_slots_freed") == 0);
+}
+
 TEST_CASE("a compaction during the walk for orphans costs no page", "[simulated]") {
   constexpr char kOptions[] = "capacity_bytes=256M;memtable_bytes=4M";
   constexpr uint32_t kPaths = 6;
