@@ -208,8 +208,8 @@ Status Store::Impl::CreateStore() noexcept {
   return Manifest::Start(*fs_, directory_, id, std::move(state)).status();
 }
 
-// A process that was killed may have left a manifest, or the name of one, that is not durable. What
-// it no longer names is removed below: no power cut may bring the older manifest back then.
+// A process that was killed may have left a manifest, or the name of one, that is not durable. No
+// power cut is to bring an older state back when what only that one names has been removed.
 Status Store::Impl::SyncWhatIsThere(const std::string& manifest) noexcept {
   LAMINA_ASSIGN_OR_RETURN(const auto file, fs_->Open(directory_ + "/" + manifest, {}));
   LAMINA_RETURN_IF_ERROR(file->Sync());
@@ -243,9 +243,6 @@ Status Store::Impl::OpenStore() noexcept {
   MakeParts();
   LAMINA_RETURN_IF_ERROR(OpenTensorLog(&state));
   EndPhase("slot_tables");
-  LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(state, loaded.file_number));
-  EndPhase("orphan_files");
-
   auto replayed = NewMemtable();
   Recovery recovery(*log_, roots_, *replayed);
   LAMINA_ASSIGN_OR_RETURN(const JournalReplay replay,
@@ -269,11 +266,10 @@ Status Store::Impl::OpenStore() noexcept {
   if (options_.tuner != Options::Tuner::kOff) MakeTuner(DeviceModelFor(&state));
   const uint64_t epoch = state.open_epoch;
   next_segment_id_ = state.next_segment_id;
-  LAMINA_ASSIGN_OR_RETURN(
-      manifest_, Manifest::Start(*fs_, directory_, store_id_, std::move(state), ballast_.get()));
-  if (manifest_->file_number() != loaded.file_number) {
-    LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + ManifestFileName(loaded.file_number)));
-  }
+  LAMINA_RETURN_IF_ERROR(StartManifest(std::move(state), loaded.file_number));
+  EndPhase("new_manifest");
+  LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(manifest_->state(), manifest_->file_number()));
+  EndPhase("orphan_files");
   JournalWriterOptions journal;
   journal.directory = directory_;
   journal.store_id = store_id_;
@@ -283,7 +279,7 @@ Status Store::Impl::OpenStore() noexcept {
   journal.ballast = ballast_.get();
   LAMINA_ASSIGN_OR_RETURN(journal_, JournalWriter::Open(*fs_, journal));
   (void)ballast_->Make();  // without room now, with a checkpoint
-  EndPhase("new_manifest_and_journal");
+  EndPhase("new_journal");
   LAMINA_RETURN_IF_ERROR(OpenIndex(std::move(replayed)));
   EndPhase("filters_and_top_indexes");
   StartBackground();
@@ -296,6 +292,20 @@ Status Store::Impl::OpenStore() noexcept {
   if (budget_.OverBytes() > 0) WakeReclaim();
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
+  return Status::Ok();
+}
+
+// Before anything is removed that the loaded manifest does not name. Its last edit may be one whose
+// sync failed in a process that has ended: then no later sync of that file makes it durable, and a
+// power cut brings back the state before it, with the slot tables and tables that this names. On a
+// disk that has no room for a new manifest they have to go first.
+Status Store::Impl::StartManifest(ManifestState state, uint64_t loaded_number) noexcept {
+  auto started = Manifest::Start(*fs_, directory_, store_id_, state, ballast_.get());
+  if (started.status().code() == StatusCode::kNoSpace) {
+    LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(state, loaded_number));
+    started = Manifest::Start(*fs_, directory_, store_id_, std::move(state), ballast_.get());
+  }
+  LAMINA_ASSIGN_OR_RETURN(manifest_, std::move(started));
   return Status::Ok();
 }
 
