@@ -139,6 +139,16 @@ Status Store::Impl::MakeJournalRoom(Scheduler::Clock::time_point deadline) noexc
                            std::string(room.message())};
 }
 
+// With durability=batch what an earlier process has put counts as present only when a checkpoint
+// has made it durable.
+Status Store::Impl::AwaitOwedCheckpoint() noexcept {
+  const auto paid = [&] { return !checkpoint_owed_.load(std::memory_order_acquire); };
+  if (paid()) return Status::Ok();
+  LAMINA_RETURN_IF_ERROR(LatchStatus());
+  WakeCheckpoint();
+  return scheduler_->WaitForRoom(WorkClass::kFlush, paid, Scheduler::Clock::now() + kMaxStall);
+}
+
 Status Store::Impl::MakeMemtableRoom() noexcept {
   const auto deadline = Scheduler::Clock::now() + kMaxStall;
   LAMINA_RETURN_IF_ERROR(WaitForLevelZero(deadline));
@@ -152,11 +162,6 @@ Status Store::Impl::MakeMemtableRoom() noexcept {
     return ActiveIsFull() ||
            frozen_memtables_.load(std::memory_order_acquire) > kMaxFrozenMemtables + 1;
   };
-  if (checkpoint_owed_.load(std::memory_order_acquire)) {
-    WakeCheckpoint();
-    const auto paid = [&] { return !checkpoint_owed_.load(std::memory_order_acquire); };
-    LAMINA_RETURN_IF_ERROR(scheduler_->WaitForRoom(WorkClass::kFlush, paid, deadline));
-  }
   bool wake = bytes_since_checkpoint_.load(std::memory_order_relaxed) >= checkpoint_bytes_ ||
               JournalSinceCheckpoint() >= journal_file_bytes_;
   while (must_wait_or_freeze()) {

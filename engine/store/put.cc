@@ -33,6 +33,7 @@ class PutOperation {
   // succeeds.
   size_t Run() noexcept {
     std::fill(states_.begin(), states_.end(), PageState::kPending);
+    if (!AwaitCheckpoint()) return 0;
     located_in_ = store_.CurrentView()->tree;
     store_.Locate(path_, first_, count_, false);
     if (!index_only_) store_.ProveLocated(path_, first_, count_);
@@ -104,6 +105,17 @@ class PutOperation {
   // What is counted: lack of space, whatever lacked it, or else `other`.
   StoreCounters::Counter& SpaceOr(StoreCounters::Counter& other, const Status& why) noexcept {
     return why.code() == StatusCode::kNoSpace ? store_.counters_.rejected_no_space : other;
+  }
+
+  // Before anything is found to be present.
+  bool AwaitCheckpoint() noexcept {
+    const Status paid = store_.AwaitOwedCheckpoint();
+    if (paid.ok()) return true;
+    StoreCounters::Add(SpaceOr(store_.counters_.rejected_stalled, paid), 1);
+    StoreCounters::Add(store_.counters_.rejected_follows, count_ - 1);
+    store_.NoteRejection(paid);
+    std::fill(states_.begin(), states_.end(), PageState::kRejected);
+    return false;
   }
 
   bool MakeRoom() noexcept {

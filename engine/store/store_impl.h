@@ -361,6 +361,7 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] bool JournalHasRoom() const noexcept;
   Status MakeJournalRoom(Scheduler::Clock::time_point deadline) noexcept;
   Status MakeFirstCheckpoint() noexcept;
+  Status AwaitOwedCheckpoint() noexcept;
   // Freezes the active memtable when it is full; waits, bounded, when too many are frozen or level
   // 0 has too many runs.
   Status MakeMemtableRoom() noexcept;

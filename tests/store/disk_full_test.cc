@@ -151,6 +151,42 @@ TEST_CASE("a store opens on a full disk, is read, and stores again when there is
   CHECK(CountOk(GetPages(*f.store, path, 0, 4000, kPage).states) == 4000);
 }
 
+// Without room for its first checkpoint the store cannot make durable what is there.
+TEST_CASE(
+    "with durability=batch a full disk acknowledges no page that an earlier process has put") {
+  constexpr size_t kCount = 40;
+  size_t rejected = 0;
+  size_t stored = 0;
+  for (uint64_t free = 0; free <= 128 << 10; free += 4096) {
+    CAPTURE(free);
+    SimulatedDisk disk(11, {.capacity_bytes = kPlenty});
+    auto store = OpenSimulatedStore(disk.Restart());
+    REQUIRE(store.ok());
+    TestPath path = MakePath(**store, "model", Tokens(0, kCount));
+    REQUIRE(CountOk(PutPages(**store, path, 0, kCount, kPage)) == kCount);
+    disk.Crash(SimulatedCrash::kProcess);
+    store->reset();
+    const auto view = disk.Attach();
+    REQUIRE(view->Remove(std::string("/store/") + kBallastFileName).ok());
+    disk.SetCapacity(UsedBytes(*view) + free);
+    store = OpenSimulatedStore(disk.Restart(), "durability=batch");
+    if (!store.ok()) continue;
+    path = MakePath(**store, "model", Tokens(0, kCount));
+    const size_t acknowledged = CountOk(PutPages(**store, path, 0, kCount, kPage));
+    REQUIRE((acknowledged == 0 || acknowledged == kCount));
+    ++(acknowledged == 0 ? rejected : stored);
+    disk.Crash(SimulatedCrash::kPower);
+    store->reset();
+    disk.SetCapacity(kPlenty);
+    store = OpenSimulatedStore(disk.Restart());
+    REQUIRE(store.ok());
+    path = MakePath(**store, "model", Tokens(0, kCount));
+    CHECK(CountOk(GetPages(**store, path, 0, kCount, kPage).states) >= acknowledged);
+  }
+  CHECK(rejected > 0);
+  CHECK(stored > 0);
+}
+
 TEST_CASE("a shrinking that failed in the background goes on by itself", "[simulated]") {
   constexpr uint64_t kCapacity = uint64_t{32} << 20;
   SimulatedDisk disk(11, {.capacity_bytes = kPlenty});
