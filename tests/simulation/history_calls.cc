@@ -43,7 +43,7 @@ void History::AcknowledgePages(const Range& range, std::span<const PageState> st
     const Entry& entry = keys.locations[page].entry;
     oracle_.Acknowledged(range.page(i), {.tag = entry.tag(keys.fingerprints[page]),
                                          .slot = entry.slot,
-                                         .durable = batch_,
+                                         .durable = batch_ && !read,
                                          .read = read,
                                          .may_be_new = !read && faults_on_});
   }

@@ -54,10 +54,10 @@ bool History::TryOpen(const std::string& options) {
   auto opened = Store::Impl::Open("/store", *parsed, std::move(environment));
   Answer(static_cast<uint64_t>(opened.status().code()));
   evicted_ = damage_ = 0;
+  if (opened.ok()) oracle_.Opened();
   NoteFailedSyncs();
   if (opened.ok()) {
     store_ = std::make_unique<Store>(std::move(*opened));
-    oracle_.Opened();
     if (trace_) Trace("opened: " + options);
     return true;
   }

@@ -61,8 +61,11 @@ void Oracle::Flushed() {
 }
 
 void Oracle::SyncFailed() {
-  for (auto& [id, page] : pages_)
-    page.sync_failed = page.sync_failed || (!page.may.empty() && !page.durable);
+  for (auto& [id, page] : pages_) {
+    if (page.may.empty() || page.durable) continue;
+    page.promised = false;
+    page.doubtful = page.sync_failed = true;
+  }
 }
 
 void Oracle::PromiseNothing() {

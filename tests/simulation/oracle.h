@@ -29,7 +29,8 @@ class Oracle {
     bool durable = false;
     // The disk may have changed its bytes, which the next get would tell.
     bool suspect = false;
-    // An erase has failed: the page may go until the store is opened again.
+    // An erase of it has failed, or a sync that its bytes needed: the page may go until the store
+    // is opened again.
     bool doubtful = false;
     // A sync of tensors has failed since it was put. The process in which that happens gives up
     // what was not durable; but one that is opened before that could be written down finds the page
@@ -50,7 +51,7 @@ class Oracle {
   struct Answer {
     uint64_t tag = 0;
     SlotRef slot;
-    bool durable = false;     // an acknowledgement says that it is
+    bool durable = false;     // as an acknowledgement says
     bool read = false;        // by a get, whose bytes were right; otherwise by a put
     bool may_be_new = false;  // the put may have stored it beside a copy that it could not read
   };
