@@ -125,27 +125,40 @@ void Oracle::TrustNothing() {
 
 Oracle::Seen Oracle::Look(const TensorLog& log, bool may_vanish) {
   struct Held {
-    bool live = false;  // in a slot that is not condemned
+    SlotRef expected;
+    bool there = false;   // in any slot
+    bool live = false;    // in one that is not condemned:
+    bool own = false;     // in the expected one
+    bool proven = false;  // in one whose bytes are known to be right
     SlotRef slot;
   };
   std::unordered_map<uint64_t, Held> tags;
+  for (auto& [id, page] : pages_)
+    if (page.promised) tags[page.tag].expected = page.slot;
   log.ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
-    if (slot.tag() == 0) return;
-    Held& held = tags[slot.tag()];
-    if (held.live) return;
-    held = {slot.state() == SlotState::kLive, {segment.id(), number}};
+    const auto found = tags.find(slot.tag());
+    if (found == tags.end()) return;
+    Held& held = found->second;
+    held.there = true;
+    if (slot.state() != SlotState::kLive) return;
+    const SlotRef at = {segment.id(), number};
+    held.live = true;
+    held.own |= at == held.expected;
+    if (!held.proven) held.slot = at;
+    held.proven |= !slot.unproven();
   });
   Seen seen;
   for (auto& [id, page] : pages_) {
     if (!page.promised) continue;
-    const auto found = tags.find(page.tag);
-    if (found != tags.end() && found->second.live) {
-      page.slot = found->second.slot;
+    const Held& held = tags[page.tag];
+    // After a crash the journal may give a page's tag to a slot that its put gave back, and that
+    // has other bytes by now. Where the page itself was evicted, that one is not in its place.
+    if (held.live && (held.own || held.proven || !may_vanish)) {
+      if (!held.own) page.slot = held.slot;
       continue;
     }
-    const bool condemned = found != tags.end();
-    ++(condemned ? seen.condemned : seen.vanished);
-    if (condemned || may_vanish) page.promised = page.durable = false;
+    ++(held.there ? seen.condemned : seen.vanished);
+    if (held.there || may_vanish) page.promised = page.durable = false;
   }
   return seen;
 }
