@@ -5,6 +5,7 @@
 
 #include "engine/base/keys.h"
 #include "engine/base/status.h"
+#include "tensorlog/segment.h"
 
 namespace lamina {
 namespace {
@@ -43,6 +44,9 @@ void PageRequest::Reset(File* file, bool write, uint64_t offset, size_t max_byte
   io_.offset = offset;
   max_bytes_ = max_bytes;
   alignment_ = file->alignment();
+  // Blocks are written whole without direct I/O as well. The system would have to read what a write
+  // leaves of its last block, and fail where that cannot be read.
+  if (write) alignment_.offset = std::max(alignment_.offset, kSlotUnitBytes);
   bytes_ = 0;
   bounced_ = 0;
   vectors_.clear();

@@ -2,8 +2,8 @@
 //
 // Fragments that meet the device's alignment, in memory and in the file, go as they are. The rest,
 // and what is left of a page behind its last aligned byte, goes through a pooled buffer: copied in
-// (and padded with zeros) before a write, copied out after a read. Never a byte beyond the caller's
-// fragments is read or written.
+// (and padded with zeros, to whole blocks whatever the alignment) before a write, copied out after
+// a read. Never a byte beyond the caller's fragments is read or written.
 #ifndef LAMINA_TENSORLOG_PAGE_REQUEST_H_
 #define LAMINA_TENSORLOG_PAGE_REQUEST_H_
 

@@ -149,6 +149,26 @@ TEST_CASE("small odd pages share a request over their padding, which is zeros on
   }
 }
 
+TEST_CASE("pages are written in whole blocks to files without direct I/O, too") {
+  TestLog t(4, 256 << 20);
+  t.fs.buffered = true;
+  t.Open(true);
+  t.log->FinishReplay();
+  std::vector<TestPage> pages;
+  pages.emplace_back(1, std::vector<size_t>{4096, 100, 8192, 3996, 5, 12288});
+  pages.emplace_back(2, size_t{4097});
+  for (const TestPage& page : pages) {
+    auto runs = t.log->Take(page.bytes(), 1);
+    REQUIRE(runs.ok());
+    std::vector<PageWrite> writes = {page.Write((*runs)[0].slot(0))};
+    IoTally tally;
+    REQUIRE(t.log->WritePages(*t.queue, writes, {}, false, &tally).ok());
+    CHECK(tally.payload_bytes == page.bytes());
+    CHECK(tally.device_bytes == (page.bytes() + 4095) / 4096 * 4096);
+    t.log->Release(writes[0].slot);
+  }
+}
+
 TEST_CASE("a large page is not padded to its slot") {
   TestLog t(4, 256 << 20);
   std::vector<TestPage> pages;
