@@ -42,7 +42,7 @@ READERS = {
     'tools/vlog-gc': ALL,
     'bench/engine_hash': (LOG, IO, BASE),
     'bench/index_': ALL,
-    'bench/io_': ALL,
+    'bench/io_': (IO, BASE),
     'bench/policy_': (EVICTION, BASE),
     'bench/tuner_': ALL,
     'bench/whatif': (TUNER, BASE),
