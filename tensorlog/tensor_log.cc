@@ -60,6 +60,10 @@ Result<TensorLog::Recovered> TensorLog::AddSegment(const SegmentInfo& info,
   std::unique_ptr<Segment> segment =
       Segment::Open(fs_, *dirs_[info.log_dir], info, options_.read_only);
   if (segment->absent()) {
+    recovered.absent = true;
+    const LogDir& dir = segment->dir();
+    const auto left = dir.present() ? fs_.AllocatedBytes(dir.SegmentPath(info.id)) : uint64_t{0};
+    recovered.file_bytes = left.ok() ? *left : 0;
     recovered.problem =
         Status::IoError("segment " + std::to_string(info.id) +
                         " cannot be used, its pages are misses: " + segment->problem());
@@ -129,7 +133,8 @@ Result<uint64_t> TensorLog::RemoveOrphans() noexcept {
       if (!ParseSegmentFileName(name, &id)) continue;
       const SegmentTable::ReadSection section(table_);
       const Segment* const segment = section.Find(id);
-      if (segment != nullptr && &segment->dir() == dir.get()) continue;
+      if (segment != nullptr && (&segment->dir() == dir.get() || !segment->dir().present()))
+        continue;
       LAMINA_RETURN_IF_ERROR(remove(dir->path() + "/" + name));
     }
   }
@@ -245,10 +250,11 @@ std::vector<ClassStats> TensorLog::Stats(bool count_pinned) const noexcept {
       stats.slot_bytes = segment->slot_bytes();
       ++stats.segments;
       if (!segment->absent()) stats.bytes += segment->info().bytes();
-      stats.slots.free += counts.free;
-      stats.slots.writing += counts.writing;
-      stats.slots.live += counts.live;
-      stats.slots.condemned += counts.condemned;
+      SlotCounts& sum = segment->absent() ? stats.absent : stats.slots;
+      sum.free += counts.free;
+      sum.writing += counts.writing;
+      sum.live += counts.live;
+      sum.condemned += counts.condemned;
     }
   }
   if (count_pinned) {

@@ -72,7 +72,8 @@ struct ClassStats {
   uint32_t slot_bytes = 0;
   uint64_t segments = 0;
   uint64_t bytes = 0;  // of its segments' files
-  SlotCounts slots;
+  SlotCounts slots;    // of segments that are there
+  SlotCounts absent;   // of segments that are not: the index keeps their pages
   uint64_t pinned = 0;
 };
 
@@ -92,6 +93,8 @@ class TensorLog {
     // Not Ok: the file is missing or short (the segment is absent), or its slot table is missing
     // or damaged (slots are empty). Report it; the store opens all the same.
     Status problem;
+    bool absent = false;
+    uint64_t file_bytes = 0;  // when absent: what is left of the file
     uint64_t slots_loaded = 0;
     uint64_t slots_lost = 0;
   };
@@ -108,7 +111,9 @@ class TensorLog {
   void FinishReplay() noexcept;
   // Unlinks segment files and slot tables that no segment here owns: what a crash left between
   // making a file and writing it into the manifest, or brought back. The id alone does not make a
-  // file a segment's: the next segment may have got it in another directory. Returns the bytes
+  // file a segment's: the next segment may have got it in another directory. While the directory of
+  // a segment is not there, a file of its name elsewhere stays: somebody may have saved it from
+  // there. Returns the bytes
   // given back.
   Result<uint64_t> RemoveOrphans() noexcept;
 

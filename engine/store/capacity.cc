@@ -267,10 +267,12 @@ Status Store::Impl::ShrinkToBudget() noexcept {
     // Draining segments count no more: what is left of the classes is what has to hold their pages.
     evictor_->TrimAll();
     RetireReport report;
-    LAMINA_RETURN_IF_ERROR(RetireSegments(leaving, true, &closing_, &report));
+    const Status status = RetireSegments(leaving, true, &closing_, &report);
     StoreCounters::Add(counters_.segments_given_up, report.segments);
     NoteSlotsChanged();
-    if (report.segments == 0) return Status::Busy("no segment could be given up now");
+    // One that stays does not keep the others: they are asked again while any of them goes.
+    if (report.segments > 0) continue;
+    return status.ok() ? Status::Busy("no segment could be given up now") : status;
   }
   return Status::Ok();
 }

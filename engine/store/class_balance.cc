@@ -110,7 +110,8 @@ std::vector<uint32_t> Evictor::SegmentsByLiveBytes() noexcept {
   std::vector<Candidate> candidates;
   const SegmentTable::ReadSection section(log_.table());
   for (const Segment* segment : log_.table().All()) {
-    if (segment->draining()) continue;
+    // What is not there gives nothing back, and may come back with its pages.
+    if (segment->draining() || segment->absent()) continue;
     candidates.push_back({uint64_t{segment->counts().live} * segment->slot_bytes(), segment->id()});
   }
   // Of equals the newest: the log stays packed at its beginning.

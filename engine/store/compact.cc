@@ -80,7 +80,10 @@ Status Store::Impl::AdoptShape(const Shape& shape) noexcept {
 
 uint64_t Store::Impl::TaggedSlots() const noexcept {
   uint64_t tagged = 0;
-  for (const ClassStats& one : log_->Stats(false)) tagged += one.slots.live + one.slots.condemned;
+  for (const ClassStats& one : log_->Stats(false)) {
+    tagged += one.slots.live + one.slots.condemned;
+    tagged += one.absent.live + one.absent.condemned;
+  }
   return tagged;
 }
 

@@ -403,7 +403,11 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   for (const auto& [id, segment] : state->segments) {
     LAMINA_ASSIGN_OR_RETURN(const auto recovered,
                             log_->AddSegment(segment.info, segment.slot_table));
-    budget_.Add(segment.info);
+    if (recovered.absent) {
+      budget_.AddAbsent(segment.info, recovered.file_bytes);
+    } else {
+      budget_.Add(segment.info);
+    }
     if (!recovered.problem.ok()) recovery_notes_.emplace_back(recovered.problem.message());
   }
   return Status::Ok();

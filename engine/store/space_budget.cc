@@ -45,6 +45,13 @@ void SpaceBudget::Add(const SegmentInfo& info) noexcept {
   memory_bytes_ += SegmentMemory(info.slot_count);
 }
 
+void SpaceBudget::AddAbsent(const SegmentInfo& info, uint64_t file_bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  segment_bytes_ += file_bytes;
+  slots_ += info.slot_count;
+  memory_bytes_ += SegmentMemory(info.slot_count);
+}
+
 void SpaceBudget::Remove(const SegmentInfo& info) noexcept {
   const std::lock_guard lock(mutex_);
   segment_bytes_ -= info.bytes();

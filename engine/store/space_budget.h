@@ -39,6 +39,9 @@ class SpaceBudget {
 
   // A segment that exists.
   void Add(const SegmentInfo& info) noexcept;
+  // One whose file cannot be used, for as long as the store is open: its slots take memory and
+  // metadata, and of the disk it takes only `file_bytes`, what is left of it.
+  void AddAbsent(const SegmentInfo& info, uint64_t file_bytes) noexcept;
   void Remove(const SegmentInfo& info) noexcept;
   // Reserves a segment of up to `*slots` slots, a whole one; what is left may be less, and then
   // `*slots` is what it gets. `room`: bytes on the disk that it is to lie on. False when what is
