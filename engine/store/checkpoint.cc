@@ -265,9 +265,8 @@ Status Store::Impl::CommitCheckpoint(CheckpointPlan* plan) noexcept {
   if (plan->closing && !orphan_walk_owed_) edit.clean_close = true;
   const std::string old_policy_file = manifest_->state().policy_state;
   if (!plan->policy_file.empty()) edit.policy_state = plan->policy_file;
-  if (write_allowance_.bounded())
-    edit.write_level =
-        write_allowance_.Save(WriteAllowance::Clock::now(), std::chrono::system_clock::now());
+  edit.write_level =
+      write_allowance_.Save(WriteAllowance::Clock::now(), std::chrono::system_clock::now());
   LAMINA_RETURN_IF_ERROR(manifest_->Commit(edit));
 
   committed_sequence_.store(plan->position.sequence, std::memory_order_relaxed);

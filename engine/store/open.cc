@@ -249,7 +249,7 @@ Status Store::Impl::OpenStore() noexcept {
                           ReplayJournal(*fs_, directory_, store_id_, checkpoint, recovery));
   log_->FinishReplay();
   NoteReplay(recovery, replay);
-  RestoreWriteLevel(state, recovery.bytes());
+  RestoreWriteLevel(&state, recovery.bytes());
   EndPhase("journal_replay");
   if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
     recovery_notes_.emplace_back(scrubbed.message());
@@ -446,10 +446,15 @@ uint64_t Store::Impl::PolicyRecordBytes() const noexcept {
 }
 
 // What was replayed was written after the level was saved, or shortly before it: until the next
-// checkpoint saves both, an open that is cut off charges nothing for good.
-void Store::Impl::RestoreWriteLevel(const ManifestState& state, uint64_t replayed) noexcept {
-  if (state.write_level)
-    write_allowance_.Restore(*state.write_level, std::chrono::system_clock::now());
+// checkpoint saves both, an open that is cut off charges nothing for good. The first bound's level
+// is there from the open on, so that a later open without a bound knows that there was one.
+void Store::Impl::RestoreWriteLevel(ManifestState* state, uint64_t replayed) noexcept {
+  const auto now = std::chrono::system_clock::now();
+  if (state->write_level) {
+    write_allowance_.Restore(*state->write_level, now);
+  } else {
+    state->write_level = write_allowance_.Save(WriteAllowance::Clock::now(), now);
+  }
   write_allowance_.Charge(replayed);
 }
 

@@ -309,7 +309,7 @@ class Store::Impl final : private SegmentSource {
   void MakeEvictor(const ManifestState& state) noexcept;
   [[nodiscard]] uint64_t PolicyRecordBytes() const noexcept;
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
-  void RestoreWriteLevel(const ManifestState& state, uint64_t replayed) noexcept;
+  void RestoreWriteLevel(ManifestState* state, uint64_t replayed) noexcept;
   void StartBackground() noexcept;
   Status StartManifest(ManifestState state, uint64_t loaded_number) noexcept;
   Status RemoveOrphanFiles(const ManifestState& state, uint64_t manifest_number) noexcept;

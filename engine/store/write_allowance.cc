@@ -31,13 +31,21 @@ void WriteAllowance::Restore(const WriteLevel& saved, WallTime now) noexcept {
       unix_seconds > saved.unix_seconds ? unix_seconds - saved.unix_seconds : 0;
   const std::lock_guard lock(mutex_);
   level_ = static_cast<double>(saved.bytes);
+  if (!bounded()) {
+    restored_unix_seconds_ = saved.unix_seconds;
+    return;
+  }
   Add(static_cast<double>(seconds) / kSecondsPerDay * static_cast<double>(bytes_per_day_));
 }
 
-WriteLevel WriteAllowance::Save(Clock::time_point now, WallTime wall) noexcept {
+std::optional<WriteLevel> WriteAllowance::Save(Clock::time_point now, WallTime wall) noexcept {
   const std::lock_guard lock(mutex_);
+  if (!bounded()) {
+    if (!restored_unix_seconds_) return std::nullopt;
+    return WriteLevel{static_cast<int64_t>(level_), *restored_unix_seconds_};
+  }
   Refill(now);
-  return {static_cast<int64_t>(level_), UnixSeconds(wall)};
+  return WriteLevel{static_cast<int64_t>(level_), UnixSeconds(wall)};
 }
 
 void WriteAllowance::Refill(Clock::time_point now) noexcept {
@@ -49,7 +57,7 @@ void WriteAllowance::Refill(Clock::time_point now) noexcept {
 }
 
 bool WriteAllowance::TryTake(uint64_t bytes, Clock::time_point now) noexcept {
-  if (bytes_per_day_ == 0) return true;
+  if (!bounded()) return true;
   const std::lock_guard lock(mutex_);
   Refill(now);
   if (level_ < static_cast<double>(std::min(bytes, burst_bytes_))) return false;
@@ -58,19 +66,19 @@ bool WriteAllowance::TryTake(uint64_t bytes, Clock::time_point now) noexcept {
 }
 
 void WriteAllowance::Charge(uint64_t bytes) noexcept {
-  if (bytes_per_day_ == 0) return;
   const std::lock_guard lock(mutex_);
+  if (!bounded() && !restored_unix_seconds_) return;
   level_ -= static_cast<double>(bytes);
 }
 
 void WriteAllowance::GiveBack(uint64_t bytes) noexcept {
-  if (bytes_per_day_ == 0) return;
+  if (!bounded()) return;
   const std::lock_guard lock(mutex_);
   Add(static_cast<double>(bytes));
 }
 
 uint64_t WriteAllowance::Available(Clock::time_point now) noexcept {
-  if (bytes_per_day_ == 0) return UINT64_MAX;
+  if (!bounded()) return UINT64_MAX;
   const std::lock_guard lock(mutex_);
   Refill(now);
   return level_ <= 0 ? 0 : static_cast<uint64_t>(level_);

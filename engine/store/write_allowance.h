@@ -6,6 +6,10 @@
 // again allows no more than leaving it open. A page that is larger than the bucket passes when the
 // bucket is full, and what follows it waits until the debt is paid.
 //
+// A store that was opened without a bound for once (by a tool, say, which moves pages) goes on with
+// the level that it found: what it writes by itself is charged, what is put costs nothing. The time
+// until the next bounded open is refilled by that one, which knows the rate.
+//
 // Pure but for its mutex: time is the caller's. Thread-safe.
 #ifndef LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_
 #define LAMINA_ENGINE_STORE_WRITE_ALLOWANCE_H_
@@ -13,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 
 namespace lamina {
 
@@ -35,9 +40,8 @@ class WriteAllowance {
   // Goes on where an earlier store left off, which may have had another bound. Time that went
   // backwards counts as none.
   void Restore(const WriteLevel& saved, WallTime now) noexcept;
-  // To be restored; both clocks say now.
-  [[nodiscard]] WriteLevel Save(Clock::time_point now, WallTime wall) noexcept;
-  [[nodiscard]] bool bounded() const noexcept { return bytes_per_day_ != 0; }
+  // To be restored; both clocks say now. None if there never was a bound.
+  [[nodiscard]] std::optional<WriteLevel> Save(Clock::time_point now, WallTime wall) noexcept;
 
   // Whether so many bytes may be written now; if so, they are taken.
   bool TryTake(uint64_t bytes, Clock::time_point now) noexcept;
@@ -51,6 +55,7 @@ class WriteAllowance {
   [[nodiscard]] uint64_t burst_bytes() const noexcept { return burst_bytes_; }
 
  private:
+  [[nodiscard]] bool bounded() const noexcept { return bytes_per_day_ != 0; }
   void Add(double bytes) noexcept;
   void Refill(Clock::time_point now) noexcept;
 
@@ -59,6 +64,8 @@ class WriteAllowance {
   std::mutex mutex_;
   double level_;  // bytes; negative is debt
   Clock::time_point refilled_;
+  // Without a bound: when the restored level was so, which Charge has lowered since.
+  std::optional<uint64_t> restored_unix_seconds_;
 };
 
 }  // namespace lamina

@@ -85,7 +85,7 @@ TEST_CASE("a restored level goes on where it was, with what came back while the 
   WriteAllowance before(24 * kGiB, kStart);
   CHECK(before.TryTake(kGiB, kStart));
   before.Charge(512 * kMiB);
-  const WriteLevel saved = before.Save(kStart, day);
+  const WriteLevel saved = before.Save(kStart, day).value();
   CHECK(saved == WriteLevel{-512 * static_cast<int64_t>(kMiB), 20000 * 86400});
 
   WriteAllowance at_once(24 * kGiB, kStart);
@@ -100,6 +100,29 @@ TEST_CASE("a restored level goes on where it was, with what came back while the 
   CHECK(later.Available(kStart) == kGiB);
   later.Restore(saved, day - hours(100));  // the clock was set back
   CHECK(later.Available(kStart) == 0);
+}
+
+TEST_CASE("without a bound a restored level is charged and kept, and its time is refilled later") {
+  const WriteAllowance::WallTime day{hours(24 * 20000)};
+  // More than the least burst, so that nothing may cut it down meanwhile.
+  WriteAllowance before(24 * kGiB, kStart);
+  CHECK(before.TryTake(256 * kMiB, kStart));
+  const WriteLevel saved = before.Save(kStart, day).value();
+
+  WriteAllowance unbounded(0, kStart);
+  CHECK_FALSE(unbounded.Save(kStart, day).has_value());
+  unbounded.Charge(kGiB);
+  unbounded.Restore(saved, day + minutes(5));
+  CHECK(unbounded.Save(kStart, day + minutes(5)) == saved);
+  CHECK(unbounded.TryTake(100 * kGiB, kStart));
+  unbounded.Charge(512 * kMiB);
+  CHECK(unbounded.Available(kStart) == UINT64_MAX);
+  const WriteLevel kept = unbounded.Save(kStart + minutes(10), day + minutes(10)).value();
+  CHECK(kept == WriteLevel{256 * static_cast<int64_t>(kMiB), saved.unix_seconds});
+
+  WriteAllowance after(24 * kGiB, kStart);
+  after.Restore(kept, day + minutes(15));
+  CHECK(after.Available(kStart) == 512 * kMiB);
 }
 
 TEST_CASE("opening a store again gives no new allowance, whether it was closed or killed") {
@@ -123,6 +146,36 @@ TEST_CASE("opening a store again gives no new allowance, whether it was closed o
   REQUIRE(CountOk(GetPages(**opened, again, 0, 40, kPage).states) == 40);
   CHECK(CountOk(PutPages(**opened, again, 40, 40, kPage)) == 24);
   CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 1);
+}
+
+TEST_CASE("an open without a bound between two with one is charged what it replays and moves") {
+  constexpr size_t kPage = 1 << 20;
+  const bool killed = GENERATE(false, true);
+  CAPTURE(killed);
+  SimulatedDisk disk(3);
+  const std::string unbounded = "capacity_bytes=1G;";
+  const std::string bounded = unbounded + "write_bytes_per_day=1";
+  auto opened = OpenSimulatedStore(disk.Restart(), bounded);
+  REQUIRE(opened.ok());
+  TestPath path = MakePath(**opened, "model", Tokens(0, 80));
+  REQUIRE(CountOk(PutPages(**opened, path, 0, 40, kPage)) == 40);
+  if (killed) disk.Crash(SimulatedCrash::kProcess);
+  opened->reset();
+
+  opened = OpenSimulatedStore(disk.Restart(), unbounded);
+  REQUIRE(opened.ok());
+  path = MakePath(**opened, "model", Tokens(0, 80));
+  REQUIRE((*opened)->Erase(*path.path, 10, 30).ok());
+  CollectReport collected;
+  REQUIRE((*opened)->impl()->CollectGarbage({}, nullptr, &collected).ok());
+  REQUIRE(collected.pages_moved > 0);
+  opened->reset();
+
+  opened = OpenSimulatedStore(disk.Restart(), bounded);
+  REQUIRE(opened.ok());
+  path = MakePath(**opened, "model", Tokens(0, 80));
+  REQUIRE(CountOk(GetPages(**opened, path, 0, 10, kPage).states) == 10);
+  CHECK(CountOk(PutPages(**opened, path, 10, 40, kPage)) == 24 - collected.pages_moved);
 }
 
 TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and read pages stay") {
