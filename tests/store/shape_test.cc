@@ -218,7 +218,7 @@ TEST_CASE("a run that is written after dead entries were dropped is not left wit
     run.tables = {meta};
     run.Summarize();
   };
-  for (const uint64_t id : {1, 2, 3}) add(id, 2, 4000, 9);
+  for (const uint64_t id : {uint64_t{1}, uint64_t{2}, uint64_t{3}}) add(id, 2, 4000, 9);
   add(4, 3, 10000, 0);
   const auto tree = Tree().Apply(edit);
   REQUIRE(tree.ok());
