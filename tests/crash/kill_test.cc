@@ -181,10 +181,10 @@ void KillManyTimes(bool evicts) {
     reports += loop.reports();
     in_open += loop.killed_in_open();
   }
-  if (rounds >= kRoundsOfAStore) {
-    CHECK(found > 0);
-    CHECK(in_open > 0);
-  }
+  if (rounds >= kRoundsOfAStore) CHECK(found > 0);
+  // Where opening takes a millisecond, a few rounds may all miss it.
+  constexpr uint64_t kManyRounds = 100;
+  if (rounds >= kManyRounds) CHECK(in_open > 0);
   if (std::getenv("LAMINA_KILL_ROUNDS") == nullptr) return;
   WARN(rounds << " rounds, " << in_open << " of them killed while opening; " << reports
               << " reports; " << verified << " verifications found " << found
