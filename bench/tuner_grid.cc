@@ -82,10 +82,23 @@ std::vector<Compared> CompareCell(const GridSettings& settings, const std::strin
 
 }  // namespace
 
+void WorstCell::Note(double error, const std::string& cell) {
+  if (std::abs(error) <= std::abs(error_)) return;
+  error_ = error;
+  cell_ = cell;
+}
+
+nlohmann::ordered_json WorstCell::Report(nlohmann::ordered_json cells) const {
+  fmt::print("largest error {:.1f} %: {}\n", 100 * error_, cell_);
+  return {{"prediction_error_max", std::abs(error_)},
+          {"worst_cell", cell_},
+          {"worst_error", error_},
+          {"cells", std::move(cells)}};
+}
+
 nlohmann::ordered_json RunGrid(const GridSettings& settings) {
   nlohmann::ordered_json cells = nlohmann::ordered_json::array();
-  double worst = 0;
-  std::string worst_cell;
+  WorstCell worst;
   fmt::print("{:<12}{:>5}", "predicted", "bits");
   for (const char* what : {"copies", "missing", "existing", "stems"})
     fmt::print("{:>10} {:>9} {:>7}", what, "measured", "error");
@@ -102,9 +115,8 @@ nlohmann::ordered_json RunGrid(const GridSettings& settings) {
           cell[one.what] = {
               {"predicted", one.predicted}, {"measured", one.measured}, {"error", one.error()}};
           // Stems are seeks and walks within blocks, which no shape changes much.
-          if (one.what == "stems" || std::abs(one.error()) <= std::abs(worst)) continue;
-          worst = one.error();
-          worst_cell = fmt::format("{} reads, {}, {} bits", one.what, name, bits);
+          if (one.what == "stems") continue;
+          worst.Note(one.error(), fmt::format("{} reads, {}, {} bits", one.what, name, bits));
         }
         fmt::print("\n");
         std::fflush(stdout);
@@ -112,11 +124,7 @@ nlohmann::ordered_json RunGrid(const GridSettings& settings) {
       }
     }
   }
-  fmt::print("largest error {:.1f} %: {}\n", 100 * worst, worst_cell);
-  return {{"prediction_error_max", std::abs(worst)},
-          {"worst_cell", worst_cell},
-          {"worst_error", worst},
-          {"cells", std::move(cells)}};
+  return worst.Report(std::move(cells));
 }
 
 }  // namespace lamina::bench

@@ -23,6 +23,18 @@ struct GridSettings {
   uint64_t seed = 1;
 };
 
+// The cell whose prediction is furthest off.
+class WorstCell {
+ public:
+  void Note(double error, const std::string& cell);
+  // Prints it: {"prediction_error_max": ..., "worst_cell": ..., "worst_error": ..., "cells": [...]}
+  [[nodiscard]] nlohmann::ordered_json Report(nlohmann::ordered_json cells) const;
+
+ private:
+  double error_ = 0;
+  std::string cell_;
+};
+
 // {"cells": [...], "prediction_error_max": ..., "worst_cell": ...}; a line for each cell is
 // printed. Errors are (measured - predicted) / predicted.
 nlohmann::ordered_json RunGrid(const GridSettings& settings);

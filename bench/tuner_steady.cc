@@ -92,8 +92,7 @@ double ErrorOf(double measured, double predicted) { return (measured - predicted
 nlohmann::ordered_json RunSteady(const TunerStoreSettings& settings,
                                  const std::vector<uint32_t>& size_ratios) {
   nlohmann::ordered_json cells = nlohmann::ordered_json::array();
-  double worst = 0;
-  std::string worst_cell;
+  WorstCell worst;
   fmt::print("{:<12}", "us/op");
   for (const char* what : {"puts", "lookups", "both"})
     fmt::print("{:>10} {:>9} {:>7}", what, "measured", "error");
@@ -123,16 +122,10 @@ nlohmann::ordered_json RunSteady(const TunerStoreSettings& settings,
                        {"predicted_lookup_s", cell.predicted.lookup_s},
                        {"measured_lookup_s", cell.measured.lookup_s},
                        {"error", error}});
-      if (std::abs(error) <= std::abs(worst)) continue;
-      worst = error;
-      worst_cell = name;
+      worst.Note(error, name);
     }
   }
-  fmt::print("largest error {:.1f} %: {}\n", 100 * worst, worst_cell);
-  return {{"prediction_error_max", std::abs(worst)},
-          {"worst_cell", worst_cell},
-          {"worst_error", worst},
-          {"cells", std::move(cells)}};
+  return worst.Report(std::move(cells));
 }
 
 }  // namespace lamina::bench

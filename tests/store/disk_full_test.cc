@@ -49,7 +49,7 @@ struct Fixture {
   std::unique_ptr<FileSystem> view;
 };
 
-TEST_CASE("a full disk rejects puts with a reason until there is room again") {
+TEST_CASE("a full disk rejects puts with a reason until there is room again", "[simulated]") {
   // By what the disk says, and by what is left to others.
   const std::string options = GENERATE("min_free_bytes=0", "min_free_bytes=16M");
   Fixture f(options);
@@ -72,7 +72,8 @@ TEST_CASE("a full disk rejects puts with a reason until there is room again") {
   CHECK(CountOk(GetPages(*f.store, path, 0, 4000, kPage).states) == 4000);
 }
 
-TEST_CASE("with no byte free the ballast lets pages be flushed and erased, and is made again") {
+TEST_CASE("with no byte free the ballast lets pages be flushed and erased, and is made again",
+          "[simulated]") {
   Fixture f;
   TestPath path = f.PathOf(100);
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 100, kPage)) == 100);
@@ -90,7 +91,8 @@ TEST_CASE("with no byte free the ballast lets pages be flushed and erased, and i
   CHECK_THAT(f.store->StatsJson(), Contains("\"ballast\":{\"held\":true,\"uses\":1}"));
 }
 
-TEST_CASE("a flush that nothing can make room for fails without harm and succeeds later") {
+TEST_CASE("a flush that nothing can make room for fails without harm and succeeds later",
+          "[simulated]") {
   Fixture f;
   TestPath path = f.PathOf(200);
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 100, kPage)) == 100);
@@ -107,7 +109,7 @@ TEST_CASE("a flush that nothing can make room for fails without harm and succeed
   CHECK(CountOk(GetPages(*f.store, path, 0, 200, kPage).states) == 200);
 }
 
-TEST_CASE("memtables that cannot be flushed end in rejections, not in waiting") {
+TEST_CASE("memtables that cannot be flushed end in rejections, not in waiting", "[simulated]") {
   Fixture f;
   TestPath path = f.PathOf(4000);
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 2, kPage)) == 2);
@@ -127,7 +129,8 @@ TEST_CASE("memtables that cannot be flushed end in rejections, not in waiting") 
   CHECK(CountOk(GetPages(*f.store, path, 0, 4000, kPage).states) == 4000);
 }
 
-TEST_CASE("a store opens on a full disk, is read, and stores again when there is room") {
+TEST_CASE("a store opens on a full disk, is read, and stores again when there is room",
+          "[simulated]") {
   Fixture f(GENERATE("durability=none", "durability=batch"));
   const bool cleanly = GENERATE(true, false);
   TestPath path = f.PathOf(4000);
@@ -152,8 +155,8 @@ TEST_CASE("a store opens on a full disk, is read, and stores again when there is
 }
 
 // Without room for its first checkpoint the store cannot make durable what is there.
-TEST_CASE(
-    "with durability=batch a full disk acknowledges no page that an earlier process has put") {
+TEST_CASE("with durability=batch a full disk acknowledges no page that an earlier process has put",
+          "[simulated]") {
   constexpr size_t kCount = 40;
   size_t rejected = 0;
   size_t stored = 0;
@@ -256,7 +259,8 @@ TEST_CASE("min_free_bytes holds for each directory, and the others take what one
 
 // A disk that becomes full after any number of further blocks: wherever that hits, the store is
 // whole, and whole again when there is room.
-TEST_CASE("wherever a disk becomes full, nothing is lost and the open store resumes") {
+TEST_CASE("wherever a disk becomes full, nothing is lost and the open store resumes",
+          "[simulated]") {
   constexpr size_t kPages = 90;
   size_t hit = 0;
   for (uint64_t blocks = 0;; ++blocks) {

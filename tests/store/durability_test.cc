@@ -45,7 +45,8 @@ void CheckAcknowledged(Store& store, const std::vector<bool>& acknowledged) {
   }
 }
 
-TEST_CASE("with durability=batch every acknowledged put survives a power cut at any operation") {
+TEST_CASE("with durability=batch every acknowledged put survives a power cut at any operation",
+          "[simulated]") {
   constexpr size_t kPages = 60;
   for (uint64_t n = 1;; ++n) {
     CAPTURE(n);
@@ -74,7 +75,8 @@ TEST_CASE("with durability=batch every acknowledged put survives a power cut at 
   }
 }
 
-TEST_CASE("opening with durability=batch makes durable what was acknowledged without it") {
+TEST_CASE("opening with durability=batch makes durable what was acknowledged without it",
+          "[simulated]") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
     SimulatedDisk disk(seed);
@@ -188,7 +190,8 @@ Status FailFlush(SimulatedDisk* disk, uint64_t k, size_t pages) {
 }
 
 // The process that follows reads the edit, but the disk may never have it.
-TEST_CASE("an edit of the manifest whose sync failed takes nothing along that was durable before") {
+TEST_CASE("an edit of the manifest whose sync failed takes nothing along that was durable before",
+          "[simulated]") {
   constexpr size_t kPages = 60;
   const uint64_t seed = GENERATE(range(uint64_t{1}, uint64_t{7}));
   uint64_t sync = 0;
@@ -255,7 +258,8 @@ TEST_CASE("puts that run at the same time share syncs") {
   CHECK(StatOf(store.StatsJson(), "syncs") - before < kThreads * kPuts * 3 / 4);
 }
 
-TEST_CASE("a failed sync ends writing to its log directory alone, and loses nothing acknowledged") {
+TEST_CASE("a failed sync ends writing to its log directory alone, and loses nothing acknowledged",
+          "[simulated]") {
   constexpr size_t kLarge = 65536;
   constexpr size_t kPages = 256;  // 16 MiB: directories take turns every 4 MiB
   SimulatedDisk disk(8);
@@ -294,7 +298,8 @@ TEST_CASE("a failed sync ends writing to its log directory alone, and loses noth
   CHECK(got.wrong == 0);
 }
 
-TEST_CASE("without syncs of its own a put whose directory fails to sync is lost, and no other") {
+TEST_CASE("without syncs of its own a put whose directory fails to sync is lost, and no other",
+          "[simulated]") {
   constexpr size_t kLarge = 65536;
   constexpr size_t kPages = 256;
   SimulatedDisk disk(9);

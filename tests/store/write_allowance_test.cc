@@ -125,7 +125,8 @@ TEST_CASE("without a bound a restored level is charged and kept, and its time is
   CHECK(after.Available(kStart) == 512 * kMiB);
 }
 
-TEST_CASE("opening a store again gives no new allowance, whether it was closed or killed") {
+TEST_CASE("opening a store again gives no new allowance, whether it was closed or killed",
+          "[simulated]") {
   constexpr size_t kPage = 1 << 20;
   const bool killed = GENERATE(false, true);
   const bool checkpointed = GENERATE(false, true);
@@ -148,7 +149,8 @@ TEST_CASE("opening a store again gives no new allowance, whether it was closed o
   CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 1);
 }
 
-TEST_CASE("an open without a bound between two with one is charged what it replays and moves") {
+TEST_CASE("an open without a bound between two with one is charged what it replays and moves",
+          "[simulated]") {
   constexpr size_t kPage = 1 << 20;
   const bool killed = GENERATE(false, true);
   CAPTURE(killed);
@@ -178,7 +180,8 @@ TEST_CASE("an open without a bound between two with one is charged what it repla
   CHECK(CountOk(PutPages(**opened, path, 10, 40, kPage)) == 24 - collected.pages_moved);
 }
 
-TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and read pages stay") {
+TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and read pages stay",
+          "[simulated]") {
   constexpr size_t kPage = 1 << 20;
   SimulatedDisk disk(3);
   // A rate so low that nothing comes back while the test runs.
@@ -198,7 +201,7 @@ TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and re
   CHECK(CountOk(GetPages(**opened, path, 0, 64, kPage).states) == 64);
 }
 
-TEST_CASE("pages that get no slot cost nothing of write_bytes_per_day") {
+TEST_CASE("pages that get no slot cost nothing of write_bytes_per_day", "[simulated]") {
   constexpr size_t kPage = 1 << 20;
   SimulatedDisk disk(3);
   auto opened = OpenSimulatedStore(disk.Restart(), "capacity_bytes=1G;write_bytes_per_day=1");
