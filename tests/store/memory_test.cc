@@ -17,7 +17,8 @@ uint64_t MemoryUse(QuietStore& store) {
   return sum;
 }
 
-TEST_CASE("slots and filters grow no further than the memory, and the store opens again") {
+TEST_CASE("slots and filters grow no further than the memory, and the store opens again",
+          "[simulated]") {
   const std::string filters = GENERATE("auto", "32", "0");
   // Slots for its capacity alone would take four times the memory.
   QuietStore store("capacity_bytes=2G;memory_bytes=4M;memtable_bytes=64K;filter_bits=" + filters);

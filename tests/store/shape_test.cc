@@ -65,7 +65,8 @@ std::string Answers(uint32_t seed, const std::string& options, bool change_shape
   return answers;
 }
 
-TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the same answers") {
+TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the same answers",
+          "[simulated]") {
   const auto seed = static_cast<uint32_t>(std::random_device()());
   CAPTURE(seed);
   const std::string expected = Answers(seed, "compaction=leveling;size_ratio=2", false);
@@ -76,7 +77,7 @@ TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the 
   REQUIRE(Answers(seed, "compaction=auto;table_bytes=64K", true) == expected);
 }
 
-TEST_CASE("one history gives the same answers whatever the tuner decides") {
+TEST_CASE("one history gives the same answers whatever the tuner decides", "[simulated]") {
   const auto seed = static_cast<uint32_t>(std::random_device()());
   CAPTURE(seed);
   const std::string expected = Answers(seed, "compaction=leveling;size_ratio=2", false);
@@ -128,7 +129,8 @@ class SmallTree {
   uint32_t paths_ = 0;
 };
 
-TEST_CASE("after every job each level is within its runs and filters are within their budget") {
+TEST_CASE("after every job each level is within its runs and filters are within their budget",
+          "[simulated]") {
   std::mt19937 random(17);
   for (const Shape& shape :
        {Shape::Leveling(3), Shape::Tiering(4), Shape::Lazy(4), RandomShape(random, 6)}) {
@@ -150,7 +152,7 @@ TEST_CASE("after every job each level is within its runs and filters are within 
 
 // A tree that grows by the picker's rule, with filters as they are asked for, in memory for half of
 // what its entries would get.
-TEST_CASE("filter bits stay within the memory that they may take") {
+TEST_CASE("filter bits stay within the memory that they may take", "[simulated]") {
   constexpr uint64_t kBatch = 1000;
   constexpr int kBatches = 200;
   FilterBudget budget;
@@ -203,7 +205,8 @@ TEST_CASE("filter bits stay within the memory that they may take") {
 }
 
 // A last level whose dead entries have been dropped, below runs that got their bits before.
-TEST_CASE("a run that is written after dead entries were dropped is not left without a filter") {
+TEST_CASE("a run that is written after dead entries were dropped is not left without a filter",
+          "[simulated]") {
   TreeEdit edit;
   const auto add = [&](uint64_t id, uint32_t level, uint64_t entries, double bits) {
     Run& run = edit.add_runs.emplace_back();
@@ -234,7 +237,7 @@ TEST_CASE("a run that is written after dead entries were dropped is not left wit
   REQUIRE(tight <= 1);
 }
 
-TEST_CASE("runs that are written at the same time share what is left for filters") {
+TEST_CASE("runs that are written at the same time share what is left for filters", "[simulated]") {
   constexpr uint64_t kBatch = 1000;
   const Tree tree;
   const Shape shape = Shape::Leveling(4);
@@ -260,7 +263,7 @@ TEST_CASE("runs that are written at the same time share what is left for filters
   }
 }
 
-TEST_CASE("filters that are being replaced count until their run is gone") {
+TEST_CASE("filters that are being replaced count until their run is gone", "[simulated]") {
   constexpr uint64_t kBatch = 1000;
   const Shape shape = Shape::Leveling(4);
   FilterBudget budget;
@@ -311,7 +314,7 @@ TEST_CASE("dead entries are gone after a full compaction") {
   REQUIRE(StatOf(store->StatsJson(), "live") == 1000);
 }
 
-TEST_CASE("what merges read and write is counted by level, and sums to the totals") {
+TEST_CASE("what merges read and write is counted by level, and sums to the totals", "[simulated]") {
   SmallTree small(Shape::Leveling(2));
   for (int flush = 0; flush < 15; ++flush) small.Flush(small.batch());
   const StoreCounters& counters = small.store().impl()->counters();
@@ -355,7 +358,7 @@ double MeanReads(SmallTree& small, bool present, std::mt19937& random) {
   return static_cast<double>(reads() - before) / kLookups;
 }
 
-TEST_CASE("measured copies and block reads are those that the cost model predicts") {
+TEST_CASE("measured copies and block reads are those that the cost model predicts", "[simulated]") {
   std::mt19937 random(5);
   for (const uint32_t ratio : {2u, 4u}) {
     for (const Shape& shape : {Shape::Leveling(ratio), Shape::Tiering(ratio), Shape::Lazy(ratio)}) {
