@@ -25,7 +25,8 @@ constexpr char kFooter[] =
     "and killed: what was moved by then has moved, the rest is where it was.\n"
     "\n"
     "Exit codes: 0 clean, 1 damage was found, 2 wrong usage, something that could not be read or\n"
-    "written, or a run that was stopped before it was through.";
+    "written, a segment that was to go and could not, or a run that was stopped before it was\n"
+    "through.";
 
 std::string Versions() {
   return fmt::format(

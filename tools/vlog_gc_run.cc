@@ -65,13 +65,14 @@ void Print(const CollectReport& done, Report& report) {
                   report.Bytes(done.bytes_moved),
                   Counted(done.pages_condemned_dropped, "condemned page"), done.seconds,
                   done.stopped ? "; stopped before the end" : ""));
-  for (const std::string& problem : done.problems) report.Note(problem);
+  for (const std::string& problem : done.problems) report.Trouble(problem);
   if (done.pages_bad > 0) {
-    report.Damaged(Record("damage")
-                       .Text("what", "pages whose bytes were wrong were freed")
-                       .Number("pages", done.pages_bad),
-                   fmt::format("damage   {} whose bytes were wrong: freed, not moved\n",
-                               Counted(done.pages_bad, "page")));
+    report.Damaged(
+        Record("damage")
+            .Text("what", "pages whose bytes were wrong, or could not be read, were freed")
+            .Number("pages", done.pages_bad),
+        fmt::format("damage   {} whose bytes were wrong, or could not be read: freed, not moved\n",
+                    Counted(done.pages_bad, "page")));
   }
 }
 
@@ -83,11 +84,16 @@ void Collect(FileSystem& fs, Report& report) {
   if (!options.ok()) return report.Failed(gc.directory, options.status());
   auto store = Store::Open(gc.directory, *options);
   if (!store.ok()) return report.Failed(gc.directory, store.status());
+  CollectFrom(**store, report);
+}
+
+void CollectFrom(Store& store, Report& report) {
+  const GcOptions& gc = report.options();
   CollectOptions collect;
   collect.target_bytes = gc.target_bytes;
   collect.segment = gc.segment;
   CollectReport done;
-  const Status status = (*store)->impl()->CollectGarbage(collect, &report.stop(), &done);
+  const Status status = store.impl()->CollectGarbage(collect, &report.stop(), &done);
   Print(done, report);
   if (!status.ok()) report.Failed(gc.directory, status);
 }

@@ -133,13 +133,29 @@ class GarbageCollector {
     for (const uint32_t id : made) OpenNew(id);
   }
 
-  void GiveUp(std::span<const uint32_t> segments) noexcept {
-    const uint64_t before = retired_.segments;
-    const Status status = store_.Retire(segments, how_, &retired_);
+  // What cannot be read is tried again at once, until its pages are given up: a process that does
+  // nothing else has no later time.
+  void GiveUp(std::vector<uint32_t> segments) noexcept {
     done_with_.insert(segments.begin(), segments.end());
-    if (status.ok() || store_.Stopped(how_)) return;
+    Status status;
+    for (uint32_t attempt = 0; attempt < ReadTries::kTries; ++attempt) {
+      status = store_.Retire(segments, how_, &retired_);
+      if (status.ok() || store_.Stopped(how_)) return;
+      std::erase_if(segments, [this](uint32_t id) {
+        return SegmentTable::ReadSection(log_.table()).Find(id) == nullptr;
+      });
+      if (status.code() != StatusCode::kIoError || !MayWrite()) break;
+    }
     Problem(status);
-    report_->segments_kept += segments.size() - (retired_.segments - before);
+    report_->segments_kept += segments.size();
+  }
+
+  // A directory whose writes fail is not tried again as if they had not.
+  [[nodiscard]] bool MayWrite() const noexcept {
+    if (!store_.WritableStatus().ok()) return false;
+    const SegmentTable::ReadSection section(log_.table());
+    return std::all_of(how_.into.begin(), how_.into.end(),
+                       [&](uint32_t id) { return section.Find(id)->dir().writable(); });
   }
 
   void Keep(std::span<const uint32_t> segments) noexcept {
@@ -161,12 +177,11 @@ class GarbageCollector {
         }
       }
     }
-    const uint32_t ids[] = {id};
-    if (room >= live) return GiveUp(ids);
+    if (room >= live) return GiveUp({id});
     Problem(Status::NoSpace("segment " + std::to_string(id) + " holds " + std::to_string(live) +
                             " live pages; elsewhere there is room for " + std::to_string(room) +
                             ", and no segment may be added"));
-    Keep(ids);
+    Keep(std::span(&id, 1));
   }
 
   // What was made takes new pages from now on, or goes again if it got none.

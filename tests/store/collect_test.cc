@@ -10,6 +10,7 @@
 #include "engine/lamina_c.h"
 #include "engine/store/collect_plan.h"
 #include "tests/store/move_history.h"
+#include "tests/store/quiet_store.h"
 
 namespace lamina::testing {
 namespace {
@@ -293,6 +294,78 @@ TEST_CASE("a failure of any operation of a collection is survived", "[simulated]
 
 TEST_CASE("a failure of any one read of a collection costs no page", "[simulated]") {
   FailEveryRead(Collect);
+}
+
+// A store whose first segment holds a page that is left alone in it, and another segment.
+struct LonePage {
+  QuietStore store{""};
+  SlotRef slot;
+  std::string file;
+
+  LonePage() {
+    constexpr size_t kPages = 300;
+    PutPages(store.store(), store.path(), 0, kPages, kSmallPage);
+    slot = store.path().path->impl()->locations[kPages - 1].entry.slot;
+    TensorLog& log = store.store().impl()->log();
+    file = log.log_dirs()[0]->SegmentPath(slot.segment);
+    for (size_t i = 0; i + 1 < kPages; ++i) {
+      const SlotRef at = store.path().path->impl()->locations[i].entry.slot;
+      if (at.segment == slot.segment) REQUIRE(log.Free(at, TagOn(store.path(), i)));
+    }
+  }
+  CollectReport Collect() {
+    CollectOptions options;
+    options.segment = slot.segment;
+    CollectReport report;
+    REQUIRE(store.store().impl()->CollectGarbage(options, nullptr, &report).ok());
+    return report;
+  }
+};
+
+TEST_CASE("one collection gives up a page that cannot be read, and its segment with it",
+          "[simulated]") {
+  LonePage lone;
+  REQUIRE(lone.store.disk().MakeUnreadable(lone.file, lone.slot.slot * kSmallPage, 512).ok());
+  const CollectReport report = lone.Collect();
+  CAPTURE(report.ToJson());
+  CHECK(report.segments_freed == 1);
+  CHECK(report.segments_kept == 0);
+  CHECK(report.pages_bad == 1);
+  CHECK(report.problems.empty());
+}
+
+TEST_CASE("a collection keeps a segment of a log directory that reads nothing, and says why once",
+          "[simulated]") {
+  LonePage lone;
+  SimulatedFaults faults;
+  faults.read_error = 1;
+  faults.only_in = ".segment";
+  lone.store.disk().SetFaults(faults);
+  const CollectReport report = lone.Collect();
+  CAPTURE(report.ToJson());
+  CHECK(report.segments_freed == 0);
+  CHECK(report.segments_kept == 1);
+  CHECK(report.pages_bad == 0);
+  REQUIRE(report.problems.size() == 1);
+  CHECK(report.problems[0].find("could not be read, and was not moved") != std::string::npos);
+  lone.store.disk().SetFaults({});
+  CHECK(lone.Collect().pages_moved == 1);
+}
+
+TEST_CASE("a collection does not write again to a log directory whose writes have failed",
+          "[simulated]") {
+  LonePage lone;
+  const uint64_t faults_before = lone.store.disk().counts().faults;
+  SimulatedFaults faults;
+  faults.write_error = 1;
+  faults.only_in = ".segment";
+  lone.store.disk().SetFaults(faults);
+  const CollectReport report = lone.Collect();
+  CAPTURE(report.ToJson());
+  CHECK(report.segments_kept == 1);
+  CHECK(report.pages_bad == 0);
+  CHECK(report.problems.size() == 1);
+  CHECK(lone.store.disk().counts().faults == faults_before + 1);
 }
 
 TEST_CASE("options of a collection that are wrong are named") {

@@ -9,7 +9,9 @@
 #include <sstream>
 
 #include "engine/store/store_impl.h"
+#include "tests/store/simulated_store.h"
 #include "tests/tools/vlog_gc_fixture.h"
+#include "tools/vlog_gc_run.h"
 
 namespace lamina::testing {
 namespace {
@@ -241,6 +243,55 @@ TEST_CASE("a run counts pages whose bytes are wrong as damage, and frees them") 
   CHECK(run.code == ExitCode::kDamage);
   CHECK(LineOf(run, "run")["pages_bad"] == 1);
   CHECK(Gc({store.directory(), "--verify"}).code == ExitCode::kClean);
+}
+
+TEST_CASE(
+    "a run that had to keep a segment ends with trouble, and one that lost a page, with damage") {
+  constexpr size_t kPages = 300;  // in two segments
+  constexpr size_t kBytes = 4096;
+  const bool device = GENERATE(false, true);
+  SimulatedDisk disk(1);
+  auto store = OpenSimulatedStore(disk.Restart());
+  REQUIRE(store.ok());
+  TestPath path = MakePath(**store, "model", Tokens(0, kPages));
+  REQUIRE(CountOk(PutPages(**store, path, 0, kPages, kBytes)) == kPages);
+  const auto& locations = path.path->impl()->locations;
+  const SlotRef last = locations[kPages - 1].entry.slot;
+  TensorLog& log = (*store)->impl()->log();
+  for (size_t i = 0; i + 1 < kPages; ++i) {
+    const Entry& entry = locations[i].entry;
+    if (entry.slot.segment == last.segment)
+      REQUIRE(log.Free(entry.slot, entry.tag(path.path->impl()->fingerprints[i])));
+  }
+  if (device) {
+    SimulatedFaults faults;
+    faults.read_error = 1;
+    faults.only_in = ".segment";
+    disk.SetFaults(faults);
+  } else {
+    const std::string file = log.log_dirs()[0]->SegmentPath(last.segment);
+    REQUIRE(disk.MakeUnreadable(file, last.slot * kBytes, 512).ok());
+  }
+
+  vlog_gc::GcOptions options;
+  options.json = true;
+  options.segment = last.segment;
+  const std::atomic<bool> stop{false};
+  DumpResult result;
+  {
+    tools::Output out(&result.out);
+    tools::Output err(&result.err);
+    vlog_gc::Report report(options, stop, out, err);
+    vlog_gc::CollectFrom(**store, report);
+    result.code = report.exit_code();
+  }
+  INFO(result.out << result.err);
+  const Json run = LineOf(result, "run");
+  CHECK(run["segments_kept"] == (device ? 1 : 0));
+  CHECK(run["segments_freed"] == (device ? 0 : 1));
+  CHECK(run["pages_bad"] == (device ? 0 : 1));
+  CHECK(result.code == (device ? ExitCode::kTrouble : ExitCode::kDamage));
+  CHECK((result.err.find("could not be read, and was not moved") != std::string::npos) == device);
 }
 
 TEST_CASE("every line of vlog-gc --json is an object with a type") {
