@@ -80,20 +80,12 @@ Status CheckMarker(FileSystem& fs, const std::string& path, const StoreId& store
   return Status::Ok();
 }
 
-}  // namespace
-
-LogDir::LogDir(std::string path, uint32_t index, bool present) noexcept
-    : path_(std::move(path)), index_(index), present_(present) {}
-
-Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
-                                             const StoreId& store_id, uint32_t index,
-                                             IfMissing if_missing) noexcept {
-  const auto opened = [&](bool present) {
-    return std::unique_ptr<LogDir>(new LogDir(std::move(path), index, present));
-  };
+// Whether the directory is there, as one of this store; it is from here on with kCreate.
+Result<bool> Join(FileSystem& fs, const std::string& path, const StoreId& store_id, uint32_t index,
+                  bool create) noexcept {
   LAMINA_ASSIGN_OR_RETURN(bool exists, fs.Exists(path));
   if (!exists) {
-    if (if_missing == IfMissing::kMiss) return opened(false);
+    if (!create) return false;
     LAMINA_RETURN_IF_ERROR(fs.MakeDirectory(path));
   }
   LAMINA_ASSIGN_OR_RETURN(exists, fs.Exists(path + "/" + kLogDirMarkerName));
@@ -101,11 +93,11 @@ Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
     LAMINA_RETURN_IF_ERROR(CheckMarker(fs, path, store_id, index));
     // One that the store does not know yet was made by a process that died: its names may not be
     // durable, and the store is about to rely on them.
-    if (if_missing == IfMissing::kCreate) {
+    if (create) {
       LAMINA_RETURN_IF_ERROR(fs.MakeDirectory(path));
       LAMINA_RETURN_IF_ERROR(fs.SyncDirectory(path));
     }
-    return opened(true);
+    return true;
   }
   LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs.List(path));
   for (const std::string& name : names) {
@@ -116,11 +108,38 @@ Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
                                    ": it is not a log directory of a store; give an empty one");
   }
   // A mount point whose disk is not mounted looks like this.
-  if (if_missing == IfMissing::kMiss) return opened(false);
+  if (!create) return false;
   // Whoever made it may have failed, or died, before its name was durable.
   LAMINA_RETURN_IF_ERROR(fs.MakeDirectory(path));
   LAMINA_RETURN_IF_ERROR(WriteMarker(fs, path, store_id, index));
-  return opened(true);
+  return true;
+}
+
+}  // namespace
+
+LogDir::LogDir(std::string path, uint32_t index, Status absence, bool unreadable) noexcept
+    : path_(std::move(path)),
+      index_(index),
+      absence_(std::move(absence)),
+      unreadable_(unreadable) {}
+
+Result<std::unique_ptr<LogDir>> LogDir::Open(FileSystem& fs, std::string path,
+                                             const StoreId& store_id, uint32_t index,
+                                             IfMissing if_missing) noexcept {
+  const bool create = if_missing == IfMissing::kCreate;
+  const auto joined = Join(fs, path, store_id, index, create);
+  // One ill disk does not keep the others from being used.
+  const bool unreadable = joined.status().code() == StatusCode::kIoError && !create;
+  Status absence;
+  if (unreadable) {
+    absence = Status::IoError("log directory " + path +
+                              " cannot be used: " + std::string(joined.status().message()));
+  } else {
+    LAMINA_RETURN_IF_ERROR(joined.status());
+    if (!*joined) absence = Status::IoError("log directory " + path + " is not there");
+  }
+  return std::unique_ptr<LogDir>(
+      new LogDir(std::move(path), index, std::move(absence), unreadable));
 }
 
 void LogDir::Latch(Failure failure, const Status& reason) noexcept {

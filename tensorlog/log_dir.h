@@ -2,8 +2,8 @@
 //
 // A log directory may lie on a disk of its own, so it can be missing, empty (a mount point without
 // its disk) or another store's. A marker file, written when the directory joins the store, tells
-// these apart. A missing directory makes its pages misses; a directory that belongs to something
-// else is refused before anything in it is touched.
+// these apart. A missing directory makes its pages misses, and so does one that cannot be read; a
+// directory that belongs to something else is refused before anything in it is touched.
 //
 //  LAMINA_LOG, 64 bytes, little-endian, written once
 //  +----------+-----------+---------+-------------+---------------+------------+
@@ -57,22 +57,27 @@ class LogDir {
   // How to meet a directory that is not there.
   enum class IfMissing : uint8_t {
     kCreate,  // it joins the store now: make it, or mark it if it exists and is empty
-    kMiss,    // it joined before: present() is false, its pages are misses
+    kMiss,    // it joined before: present() is false, its pages are misses; also when it cannot be
+              // told what is there, because something cannot be read
   };
 
   // Errors: kInvalidArgument when the directory belongs to another store or another index, or is
-  // not empty and has no marker; kCorruption for a damaged marker; kIoError.
+  // not empty and has no marker; kCorruption for a damaged marker; kIoError, with kCreate.
   static Result<std::unique_ptr<LogDir>> Open(FileSystem& fs, std::string path,
                                               const StoreId& store_id, uint32_t index,
                                               IfMissing if_missing) noexcept;
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] uint32_t index() const noexcept { return index_; }
-  [[nodiscard]] bool present() const noexcept { return present_; }
+  [[nodiscard]] bool present() const noexcept { return absence_.ok(); }
+  // Ok when it is present, or why not, naming it.
+  [[nodiscard]] const Status& absence() const noexcept { return absence_; }
+  // It is not present, and may be there all the same.
+  [[nodiscard]] bool unreadable() const noexcept { return unreadable_; }
 
   // Present, and no write or sync in it has failed: new pages may go there.
   [[nodiscard]] bool writable() const noexcept {
-    return present_ && !latched_.load(std::memory_order_acquire);
+    return present() && !latched_.load(std::memory_order_acquire);
   }
   // After a failed write or sync: reads go on, writes move to other directories. The first reason
   // stays until the store is opened again.
@@ -89,11 +94,12 @@ class LogDir {
   [[nodiscard]] std::string SegmentPath(uint32_t segment) const noexcept;
 
  private:
-  LogDir(std::string path, uint32_t index, bool present) noexcept;
+  LogDir(std::string path, uint32_t index, Status absence, bool unreadable) noexcept;
 
   const std::string path_;
   const uint32_t index_;
-  const bool present_;
+  const Status absence_;
+  const bool unreadable_;
   std::atomic<bool> latched_{false};
   std::atomic<bool> sync_failed_{false};
   mutable std::mutex mutex_;

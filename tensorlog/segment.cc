@@ -45,7 +45,7 @@ std::unique_ptr<Segment> Segment::Open(FileSystem& fs, LogDir& dir, const Segmen
   std::unique_ptr<Segment> segment(new Segment(dir, info));
   const std::string path = dir.SegmentPath(info.id);
   if (!dir.present()) {
-    segment->problem_ = "log directory " + dir.path() + " is not there";
+    segment->problem_ = dir.absence().message();
     return segment;
   }
   auto file = fs.Open(path, {.write = !read_only, .direct = true});

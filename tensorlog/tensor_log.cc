@@ -33,7 +33,19 @@ Result<std::unique_ptr<TensorLog>> TensorLog::Open(FileSystem& fs, BufferPool& b
                                          static_cast<uint32_t>(i), if_missing));
     log->dirs_.push_back(std::move(dir));
   }
+  if (!options.read_only) LAMINA_RETURN_IF_ERROR(log->CheckDirs());
   return log;
+}
+
+// A store without any page, and that takes none, is no use to anybody while it can be read again
+// soon.
+Status TensorLog::CheckDirs() const noexcept {
+  Status unreadable;
+  for (const auto& dir : dirs_) {
+    if (dir->present()) return Status::Ok();
+    if (dir->unreadable() && unreadable.ok()) unreadable = dir->absence();
+  }
+  return unreadable;
 }
 
 Status TensorLog::CheckInfo(const SegmentInfo& info) const noexcept {
@@ -118,24 +130,26 @@ void TensorLog::FinishReplay() noexcept {
   replayed_.store(true, std::memory_order_release);
 }
 
-Result<uint64_t> TensorLog::RemoveOrphans() noexcept {
-  uint64_t bytes = 0;
+Result<TensorLog::Orphans> TensorLog::RemoveOrphans() noexcept {
+  Orphans orphans;
   const auto remove = [&](const std::string& path) noexcept -> Status {
-    if (const auto allocated = fs_.AllocatedBytes(path); allocated.ok()) bytes += *allocated;
-    return fs_.Remove(path);
+    const auto allocated = fs_.AllocatedBytes(path);
+    Status status = fs_.Remove(path);
+    if (allocated.ok()) (status.ok() ? orphans.removed_bytes : orphans.kept_bytes) += *allocated;
+    return status;
   };
   const std::lock_guard lock(checkpoint_mutex_);
   for (const auto& dir : dirs_) {
     if (!dir->present()) continue;
-    LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(dir->path()));
-    for (const std::string& name : names) {
-      uint32_t id = 0;
-      if (!ParseSegmentFileName(name, &id)) continue;
-      const SegmentTable::ReadSection section(table_);
-      const Segment* const segment = section.Find(id);
-      if (segment != nullptr && (&segment->dir() == dir.get() || !segment->dir().present()))
-        continue;
-      LAMINA_RETURN_IF_ERROR(remove(dir->path() + "/" + name));
+    const auto names = fs_.List(dir->path());
+    if (!names.ok()) {
+      orphans.problems.push_back(names.status());
+      continue;
+    }
+    for (const std::string& name : *names) {
+      if (!IsOrphan(*dir, name)) continue;
+      if (Status status = remove(dir->path() + "/" + name); !status.ok())
+        orphans.problems.push_back(std::move(status));
     }
   }
   LAMINA_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(options_.slot_table_dir));
@@ -147,7 +161,16 @@ Result<uint64_t> TensorLog::RemoveOrphans() noexcept {
     if (known != table_generations_.end() && known->second == generation) continue;
     LAMINA_RETURN_IF_ERROR(remove(options_.slot_table_dir + "/" + name));
   }
-  return bytes;
+  return orphans;
+}
+
+// Whether a file in the directory is a segment's by its name, and no segment's that may lie there.
+bool TensorLog::IsOrphan(const LogDir& dir, const std::string& name) const noexcept {
+  uint32_t id = 0;
+  if (!ParseSegmentFileName(name, &id)) return false;
+  const SegmentTable::ReadSection section(table_);
+  const Segment* const segment = section.Find(id);
+  return segment == nullptr || (&segment->dir() != &dir && segment->dir().present());
 }
 
 // ---- Segments ----------------------------------------------------------------------------------
@@ -288,7 +311,7 @@ Status TensorLog::WritableStatus() const noexcept {
   Status reason;
   for (const auto& dir : dirs_) {
     if (dir->writable()) return Status::Ok();
-    if (reason.ok()) reason = dir->latch_status();
+    if (reason.ok()) reason = dir->unreadable() ? dir->absence() : dir->latch_status();
   }
   if (!reason.ok()) return reason;
   return Status::IoError("none of the log directories is there, the first is " +

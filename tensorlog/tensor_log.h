@@ -82,7 +82,8 @@ class TensorLog {
   // ---- Opening ---------------------------------------------------------------------------------
 
   // Opens the directories: `known[i]` says that log_dirs[i] joined the store before, so that its
-  // absence means misses. Errors: those of LogDir::Open.
+  // absence means misses, and so does an error of reading it, unless no other directory is there.
+  // Errors: those of LogDir::Open.
   static Result<std::unique_ptr<TensorLog>> Open(FileSystem& fs, BufferPool& bounce,
                                                  const TensorLogOptions& options,
                                                  const std::vector<bool>& known,
@@ -113,9 +114,14 @@ class TensorLog {
   // making a file and writing it into the manifest, or brought back. The id alone does not make a
   // file a segment's: the next segment may have got it in another directory. While the directory of
   // a segment is not there, a file of its name elsewhere stays: somebody may have saved it from
-  // there. Returns the bytes
-  // given back.
-  Result<uint64_t> RemoveOrphans() noexcept;
+  // there. What cannot be listed or unlinked in a log directory stays until the next open. Errors:
+  // of the directory of the slot tables.
+  struct Orphans {
+    uint64_t removed_bytes = 0;
+    uint64_t kept_bytes = 0;       // as far as they can be told
+    std::vector<Status> problems;  // why they were kept
+  };
+  Result<Orphans> RemoveOrphans() noexcept;
 
   // ---- Writing ---------------------------------------------------------------------------------
 
@@ -292,7 +298,9 @@ class TensorLog {
   void QueueAgain(const SlotRun& run) noexcept;
   Status ScrubTails(std::span<PageWrite> pages) noexcept;
   void QueueFreeSlots() noexcept;
+  Status CheckDirs() const noexcept;
   Status CheckInfo(const SegmentInfo& info) const noexcept;
+  [[nodiscard]] bool IsOrphan(const LogDir& dir, const std::string& name) const noexcept;
   template <class Fn>
   bool WithSlot(SlotRef slot, Fn&& fn) const noexcept;
 

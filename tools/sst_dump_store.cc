@@ -137,6 +137,12 @@ class StoreVerifier {
     if (dir.ok() && (*dir)->present()) return std::move(*dir);
     auto moved = open(directory_ + "/" + FileNameOf(path));
     if (moved.ok() && (*moved)->present()) return std::move(*moved);
+    // It may be there, and whole.
+    for (const auto* found : {&dir, &moved}) {
+      if (!found->ok() || !(**found)->unreadable()) continue;
+      report_.Failed((**found)->path(), (**found)->absence());
+      return nullptr;
+    }
     report_.DamagedFile(path, "log directory missing or not this store's",
                         "a directory with the marker of this store",
                         dir.ok() ? "none" : std::string(dir.status().message()));

@@ -95,8 +95,8 @@ Status StoreState::LoadLog() {
                             *no_segments_));
   for (const auto& dir : log_->log_dirs()) {
     if (!dir->present()) {
-      problems_.emplace_back(dir->path(), Status::IoError("log directory " + dir->path() +
-                                                          " is not there: its pages are misses"));
+      problems_.emplace_back(dir->path(), Status::IoError(std::string(dir->absence().message()) +
+                                                          ": its pages are misses"));
     }
   }
   for (const auto& [id, segment] : manifest().segments) {

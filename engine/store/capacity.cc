@@ -21,43 +21,65 @@ constexpr int kMaxStepsForSlots = 1000;
 // ---- What there is ------------------------------------------------------------------------------
 
 // Sums up what the file system says, so that it agrees with `du` at any time.
-Result<SpaceUse> Store::Impl::MeasureSpace() const noexcept {
+SpaceUse Store::Impl::MeasureSpace() const noexcept {
   SpaceUse use;
-  const auto is_log_dir = [&](const std::string& path) {
-    return std::any_of(log_->log_dirs().begin(), log_->log_dirs().end(),
-                       [&](const auto& dir) { return dir->path() == path; });
-  };
-  const auto measure = [&](const std::string& directory) noexcept -> Status {
-    LAMINA_ASSIGN_OR_RETURN(const auto names, fs_->List(directory));
-    if (const auto bytes = fs_->AllocatedBytes(directory); bytes.ok()) use.other += *bytes;
-    for (const std::string& name : names) {
-      if (is_log_dir(directory + "/" + name)) continue;
-      const auto bytes = fs_->AllocatedBytes(directory + "/" + name);
-      if (!bytes.ok()) continue;  // unlinked since
-      uint64_t number = 0;
-      uint32_t segment = 0;
-      uint64_t* kind = &use.other;
-      if (ParseSegmentFileName(name, &segment)) kind = &use.segments;
-      if (ParseTableFileName(name, &number)) kind = &use.tables;
-      if (ParseSlotTableFileName(name, &segment, &number)) kind = &use.slot_tables;
-      if (ParseJournalFileName(name, &number)) kind = &use.journal;
-      if (ParseManifestFileName(name, &number)) kind = &use.manifest;
-      if (ParsePolicyFileName(name, &number)) kind = &use.policy;
-      *kind += *bytes;
-    }
-    return Status::Ok();
-  };
-  LAMINA_RETURN_IF_ERROR(measure(directory_));
-  for (const auto& dir : log_->log_dirs())
-    if (dir->present()) LAMINA_RETURN_IF_ERROR(measure(dir->path()));
+  use.main_listed = MeasureDirectory(directory_, &use);
+  use.unlisted = use.main_listed ? 0 : 1;
+  for (const auto& dir : log_->log_dirs()) {
+    if (!dir->present() || MeasureDirectory(dir->path(), &use)) continue;
+    MeasureUnlisted(*dir, &use);
+    ++use.unlisted;
+  }
   return use;
+}
+
+// False, and nothing is counted, when it cannot be listed.
+bool Store::Impl::MeasureDirectory(const std::string& directory, SpaceUse* use) const noexcept {
+  const auto names = fs_->List(directory);
+  if (!names.ok()) return false;
+  if (const auto bytes = fs_->AllocatedBytes(directory); bytes.ok()) use->other += *bytes;
+  for (const std::string& name : *names) {
+    const std::string path = directory + "/" + name;
+    const bool is_log_dir = std::any_of(log_->log_dirs().begin(), log_->log_dirs().end(),
+                                        [&](const auto& dir) { return dir->path() == path; });
+    if (is_log_dir) continue;
+    const auto bytes = fs_->AllocatedBytes(path);
+    if (!bytes.ok()) continue;  // unlinked since
+    uint64_t number = 0;
+    uint32_t segment = 0;
+    uint64_t* kind = &use->other;
+    if (ParseSegmentFileName(name, &segment)) kind = &use->segments;
+    if (ParseTableFileName(name, &number)) kind = &use->tables;
+    if (ParseSlotTableFileName(name, &segment, &number)) kind = &use->slot_tables;
+    if (ParseJournalFileName(name, &number)) kind = &use->journal;
+    if (ParseManifestFileName(name, &number)) kind = &use->manifest;
+    if (ParsePolicyFileName(name, &number)) kind = &use->policy;
+    *kind += *bytes;
+  }
+  return true;
+}
+
+// A disk that is ill may still say how much each file takes.
+void Store::Impl::MeasureUnlisted(const LogDir& dir, SpaceUse* use) const noexcept {
+  for (const std::string& path : {dir.path(), dir.path() + "/" + kLogDirMarkerName})
+    if (const auto bytes = fs_->AllocatedBytes(path); bytes.ok()) use->other += *bytes;
+  std::vector<SegmentInfo> infos;
+  {
+    const SegmentTable::ReadSection section(log_->table());
+    for (const Segment* segment : log_->table().All())
+      if (&segment->dir() == &dir && !segment->absent()) infos.push_back(segment->info());
+  }
+  for (const SegmentInfo& info : infos) {
+    const auto bytes = fs_->AllocatedBytes(dir.SegmentPath(info.id));
+    use->segments += bytes.ok() ? *bytes : info.bytes();
+  }
 }
 
 // After each checkpoint, which is when metadata grows and goes.
 void Store::Impl::UpdateSpace() noexcept {
-  const auto use = MeasureSpace();
-  if (!use.ok()) return;
-  budget_.SetMetadataBytes(use->total() - use->segments);
+  const SpaceUse use = MeasureSpace();
+  if (!use.main_listed) return;
+  budget_.SetMetadataBytes(use.total() - use.segments);
   if (budget_.OverBytes() > 0) WakeReclaim();
 }
 

@@ -398,6 +398,11 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.physical_erase = options_.erase == Options::Erase::kPhysical;
   options.unclean = !state->clean_close;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));
+  for (const auto& dir : log_->log_dirs()) {
+    if (!dir->present()) {
+      recovery_notes_.push_back(std::string(dir->absence().message()) + ": its pages are misses");
+    }
+  }
   oracle_ = std::make_unique<LogOracle>(*log_);
   LAMINA_RETURN_IF_ERROR(CheckSlotMemory(*state));
   for (const auto& [id, segment] : state->segments) {
@@ -511,7 +516,7 @@ void Store::Impl::StartBackground() noexcept {
 }
 
 // Files that no edit names: outputs of jobs that were cut off, tables and segments whose removal
-// was.
+// was. Those in log directories may stay, if their disk has it so: then they are counted.
 Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
                                       uint64_t manifest_number) noexcept {
   std::set<uint64_t> tables;
@@ -531,7 +536,14 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
     }
     if (orphan) LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + name));
   }
-  return log_->RemoveOrphans().status();
+  LAMINA_ASSIGN_OR_RETURN(const TensorLog::Orphans orphans, log_->RemoveOrphans());
+  budget_.SetOrphanBytes(orphans.kept_bytes);
+  for (const Status& problem : orphans.problems) {
+    std::string note = "left until the next open: " + std::string(problem.message());
+    if (std::find(recovery_notes_.begin(), recovery_notes_.end(), note) == recovery_notes_.end())
+      recovery_notes_.push_back(std::move(note));
+  }
+  return Status::Ok();
 }
 
 // ---- Closing

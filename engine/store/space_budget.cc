@@ -38,6 +38,11 @@ void SpaceBudget::SetMemory(uint64_t bytes) noexcept {
   memory_bound_ = bytes;
 }
 
+void SpaceBudget::SetOrphanBytes(uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  orphan_bytes_ = bytes;
+}
+
 void SpaceBudget::Add(const SegmentInfo& info) noexcept {
   const std::lock_guard lock(mutex_);
   segment_bytes_ += info.bytes();
@@ -65,10 +70,12 @@ uint64_t SpaceBudget::Reserve() const noexcept {
   return std::max(base + kSlotReserveBytes * slots_, metadata_bytes_);
 }
 
+uint64_t SpaceBudget::Used() const noexcept { return segment_bytes_ + orphan_bytes_ + Reserve(); }
+
 uint64_t SpaceBudget::LeftFor(uint32_t slot_bytes) const noexcept {
   uint64_t left = disk_bytes_;
   if (capacity_ != 0) {
-    const uint64_t used = segment_bytes_ + Reserve();
+    const uint64_t used = Used();
     left = std::min(left, capacity_ > used ? capacity_ - used : 0);
   }
   if (earmark_bytes_ > 0 && slot_bytes != earmark_class_)
@@ -128,7 +135,7 @@ void SpaceBudget::Earmark(uint32_t slot_bytes, uint64_t bytes) noexcept {
 uint64_t SpaceBudget::OverBytes() const noexcept {
   const std::lock_guard lock(mutex_);
   if (capacity_ == 0) return 0;
-  const uint64_t used = segment_bytes_ + Reserve();
+  const uint64_t used = Used();
   return used > capacity_ ? used - capacity_ : 0;
 }
 

@@ -37,6 +37,9 @@ class SpaceBudget {
   // Bytes that everything but segments takes.
   void SetMetadataBytes(uint64_t bytes) noexcept;
 
+  // Bytes of files that no segment owns and that could not be removed.
+  void SetOrphanBytes(uint64_t bytes) noexcept;
+
   // A segment that exists.
   void Add(const SegmentInfo& info) noexcept;
   // One whose file cannot be used, for as long as the store is open: its slots take memory and
@@ -63,9 +66,11 @@ class SpaceBudget {
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
 
  private:
-  // All under mutex_. What is left for a class; what everything but segments may take.
+  // All under mutex_. What is left for a class; what everything but segments may take; that and
+  // what there is.
   [[nodiscard]] uint64_t LeftFor(uint32_t slot_bytes) const noexcept;
   [[nodiscard]] uint64_t Reserve() const noexcept;
+  [[nodiscard]] uint64_t Used() const noexcept;
   [[nodiscard]] uint32_t SlotsWithin(uint64_t left, uint64_t memory_left, uint32_t slot_bytes,
                                      uint32_t whole) const noexcept;
   [[nodiscard]] uint64_t MemoryLeft() const noexcept;
@@ -75,6 +80,7 @@ class SpaceBudget {
   uint64_t disk_bytes_ = UINT64_MAX;
   uint64_t metadata_bytes_ = 0;
   uint64_t segment_bytes_ = 0;
+  uint64_t orphan_bytes_ = 0;
   uint64_t slots_ = 0;
   uint64_t memory_bytes_ = 0;
   uint64_t memory_bound_ = UINT64_MAX;

@@ -174,7 +174,7 @@ void WriteLog(JsonWriter& json, const TensorLog& log) {
         .Field("path", dir->path())
         .Field("present", dir->present())
         .Field("writable", dir->writable())
-        .Field("problem", dir->latch_status().message())
+        .Field("problem", (dir->unreadable() ? dir->absence() : dir->latch_status()).message())
         .End();
   }
   json.End().End();
@@ -317,16 +317,16 @@ double Ratio(uint64_t a, uint64_t b) {
 void Store::Impl::WriteSpace(JsonWriter& json) noexcept {
   json.Key("space").BeginObject();
   json.Field("capacity_bytes", budget_.capacity());
-  if (const auto use = MeasureSpace(); use.ok()) {
-    json.Field("physical_bytes", use->total())
-        .Field("segment_bytes", use->segments)
-        .Field("table_bytes", use->tables)
-        .Field("slot_table_bytes", use->slot_tables)
-        .Field("journal_bytes", use->journal)
-        .Field("manifest_bytes", use->manifest)
-        .Field("policy_bytes", use->policy)
-        .Field("other_bytes", use->other);
-  }
+  const SpaceUse use = MeasureSpace();
+  json.Field("physical_bytes", use.total())
+      .Field("segment_bytes", use.segments)
+      .Field("table_bytes", use.tables)
+      .Field("slot_table_bytes", use.slot_tables)
+      .Field("journal_bytes", use.journal)
+      .Field("manifest_bytes", use.manifest)
+      .Field("policy_bytes", use.policy)
+      .Field("other_bytes", use.other)
+      .Field("unlisted_directories", use.unlisted);
   SlotCounts slots;
   uint64_t bytes = 0, used = 0, readable = 0;
   for (const ClassStats& one : log_->Stats(false)) {

@@ -78,6 +78,10 @@ struct SpaceUse {
   uint64_t manifest = 0;
   uint64_t policy = 0;
   uint64_t other = 0;
+  // Directories that could not be listed. Of a log directory, what the store knows to lie in it is
+  // counted; of the main one nothing is.
+  uint64_t unlisted = 0;
+  bool main_listed = true;
   [[nodiscard]] uint64_t total() const noexcept {
     return segments + tables + slot_tables + journal + manifest + policy + other;
   }
@@ -318,7 +322,9 @@ class Store::Impl final : private SegmentSource {
   [[nodiscard]] bool Stopped(const RetireHow& how) const noexcept;
   // ---- capacity.cc
   // What the store's files take on disk now, by asking for each.
-  Result<SpaceUse> MeasureSpace() const noexcept;
+  SpaceUse MeasureSpace() const noexcept;
+  [[nodiscard]] bool MeasureDirectory(const std::string& directory, SpaceUse* use) const noexcept;
+  void MeasureUnlisted(const LogDir& dir, SpaceUse* use) const noexcept;
   void UpdateSpace() noexcept;
   [[nodiscard]] uint64_t DiskRoom(const LogDir& dir) const noexcept;
   void LookUpDisk(bool now) noexcept;

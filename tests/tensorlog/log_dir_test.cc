@@ -55,6 +55,27 @@ TEST_CASE("a missing directory, or a mount point without its disk, is not there,
   CHECK(std::filesystem::is_empty(f.path));
 }
 
+TEST_CASE("a directory whose marker cannot be read is not there for a store that knows it") {
+  Fixture f;
+  REQUIRE(f.Open(IfMissing::kCreate).ok());
+  std::filesystem::remove(f.marker());
+  std::filesystem::create_directory(f.marker());
+  const auto known = f.Open(IfMissing::kMiss);
+  REQUIRE(known.ok());
+  CHECK_FALSE((*known)->present());
+  CHECK((*known)->unreadable());
+  const std::string why((*known)->absence().message());
+  CHECK(why.find("log directory " + f.path + " cannot be used: ") == 0);
+  CHECK(why.find("not a regular file") != std::string::npos);
+  // It joins no store like that.
+  CHECK(f.Open(IfMissing::kCreate).status().code() == StatusCode::kIoError);
+  std::filesystem::remove_all(f.path);
+  const auto missing = f.Open(IfMissing::kMiss);
+  REQUIRE(missing.ok());
+  CHECK_FALSE((*missing)->unreadable());
+  CHECK((*missing)->absence().message() == "log directory " + f.path + " is not there");
+}
+
 TEST_CASE("a directory of another store, or in another place, is refused and left alone") {
   Fixture f;
   REQUIRE(f.Open(IfMissing::kCreate).ok());

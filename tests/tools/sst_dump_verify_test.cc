@@ -158,6 +158,17 @@ TEST_CASE("a torn tail of a journal is counted apart; changed bytes are damage")
   }
 }
 
+TEST_CASE("a log directory that cannot be read is trouble with its reason, and no damage") {
+  SmallStore store;
+  std::filesystem::remove(store.File("log/LAMINA_LOG"));
+  std::filesystem::create_directory(store.File("log/LAMINA_LOG"));
+  const DumpResult result = store.Run({store.directory(), "--command=verify"});
+  INFO(result.out << result.err);
+  CHECK(result.code == ExitCode::kTrouble);
+  CHECK(result.err.find("log directory DIR/log cannot be used: ") != std::string::npos);
+  CHECK(result.err.find("not a regular file") != std::string::npos);
+}
+
 TEST_CASE("what the manifest names and is not there, or is another, is damage") {
   SmallStore store;
   const auto verify = [&] { return store.Run({store.directory(), "--command=verify"}); };
