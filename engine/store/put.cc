@@ -39,7 +39,7 @@ class PutOperation {
     if (!index_only_) store_.ProveLocated(path_, first_, count_);
     CollectMissing();
     if (!index_only_) store_.NoteUse(path_, first_, count_);
-    if (!pages_.empty() && MakeRoom() && TakeAllowance() && Admit() && TakeSlots()) {
+    if (!pages_.empty() && MakeRoom() && MayWrite() && Admit() && TakeAllowance() && TakeSlots()) {
       const uint64_t ticket = Register();
       guard_ = store_.journal_->Begin();
       if (index_only_) {
@@ -128,7 +128,16 @@ class PutOperation {
     return room.ok();
   }
 
-  // As many leading pages as write_bytes_per_day allows now; the rest is rejected.
+  // Where write_bytes_per_day does not allow the first page, the policy is not asked to make room.
+  bool MayWrite() noexcept {
+    if (index_only_) return true;
+    const uint64_t bytes = SlotBytesFor(pages_.front().length);
+    if (!store_.write_allowance_.Allows(bytes, WriteAllowance::Clock::now())) RejectAsWear(0);
+    return !pages_.empty();
+  }
+
+  // As many leading pages as write_bytes_per_day allows now; the rest is rejected. Of those that
+  // the policy has let in: what it turns away keeps no other put from writing.
   bool TakeAllowance() noexcept {
     if (index_only_) return true;
     const auto now = WriteAllowance::Clock::now();
@@ -136,14 +145,18 @@ class PutOperation {
       const uint64_t bytes = SlotBytesFor(pages_[i].length);
       if (store_.write_allowance_.TryTake(bytes, now)) {
         allowance_left_ += bytes;
-        continue;
+      } else {
+        RejectAsWear(i);
       }
-      RejectFrom(i, store_.counters_.rejected_wear,
-                 Status::NoSpace("put: write_bytes_per_day=" +
-                                 std::to_string(store_.options_.write_bytes_per_day) +
-                                 " allows no more for now"));
     }
     return !pages_.empty();
+  }
+
+  void RejectAsWear(size_t i) noexcept {
+    RejectFrom(i, store_.counters_.rejected_wear,
+               Status::NoSpace("put: write_bytes_per_day=" +
+                               std::to_string(store_.options_.write_bytes_per_day) +
+                               " allows no more for now"));
   }
 
   // One past the last page that has the slot size of pages_[i].

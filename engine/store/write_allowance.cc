@@ -56,11 +56,22 @@ void WriteAllowance::Refill(Clock::time_point now) noexcept {
   Add(seconds / kSecondsPerDay * static_cast<double>(bytes_per_day_));
 }
 
+bool WriteAllowance::Has(uint64_t bytes) const noexcept {
+  return level_ >= static_cast<double>(std::min(bytes, burst_bytes_));
+}
+
+bool WriteAllowance::Allows(uint64_t bytes, Clock::time_point now) noexcept {
+  if (!bounded()) return true;
+  const std::lock_guard lock(mutex_);
+  Refill(now);
+  return Has(bytes);
+}
+
 bool WriteAllowance::TryTake(uint64_t bytes, Clock::time_point now) noexcept {
   if (!bounded()) return true;
   const std::lock_guard lock(mutex_);
   Refill(now);
-  if (level_ < static_cast<double>(std::min(bytes, burst_bytes_))) return false;
+  if (!Has(bytes)) return false;
   level_ -= static_cast<double>(bytes);
   return true;
 }

@@ -43,7 +43,9 @@ class WriteAllowance {
   // To be restored; both clocks say now. None if there never was a bound.
   [[nodiscard]] std::optional<WriteLevel> Save(Clock::time_point now, WallTime wall) noexcept;
 
-  // Whether so many bytes may be written now; if so, they are taken.
+  // Whether so many bytes may be written now.
+  [[nodiscard]] bool Allows(uint64_t bytes, Clock::time_point now) noexcept;
+  // The same; if so, they are taken.
   bool TryTake(uint64_t bytes, Clock::time_point now) noexcept;
   // Written without asking: by the store itself, which moves pages.
   void Charge(uint64_t bytes) noexcept;
@@ -58,6 +60,7 @@ class WriteAllowance {
   [[nodiscard]] bool bounded() const noexcept { return bytes_per_day_ != 0; }
   void Add(double bytes) noexcept;
   void Refill(Clock::time_point now) noexcept;
+  [[nodiscard]] bool Has(uint64_t bytes) const noexcept;  // under mutex_
 
   const uint64_t bytes_per_day_;
   const uint64_t burst_bytes_;

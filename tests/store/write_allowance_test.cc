@@ -201,6 +201,28 @@ TEST_CASE("puts beyond write_bytes_per_day are rejected with that reason, and re
   CHECK(CountOk(GetPages(**opened, path, 0, 64, kPage).states) == 64);
 }
 
+TEST_CASE("pages that the policy turns away cost nothing of write_bytes_per_day, at no time",
+          "[simulated]") {
+  constexpr size_t kPage = 1 << 20;
+  SimulatedDisk disk(3);
+  auto opened = OpenSimulatedStore(disk.Restart(),
+                                   "capacity_bytes=1G;write_bytes_per_day=1;admission=second_use");
+  REQUIRE(opened.ok());
+  TestPath path = MakePath(**opened, "model", Tokens(0, 80));
+  CHECK(CountOk(PutPages(**opened, path, 0, 80, kPage)) == 0);
+  // More than the allowance was offered, and none of it asked for.
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_policy") == 1);
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 0);
+  path = MakePath(**opened, "model", Tokens(0, 80));
+  CHECK(CountOk(PutPages(**opened, path, 0, 80, kPage)) == 64);
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 1);
+  // Nor does the policy see what may not be written at all.
+  TestPath other = MakePath(**opened, "model", Tokens(100, 10));
+  CHECK(CountOk(PutPages(**opened, other, 0, 10, kPage)) == 0);
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_wear") == 2);
+  CHECK(StatOf((*opened)->StatsJson(), "rejected_policy") == 1);
+}
+
 TEST_CASE("pages that get no slot cost nothing of write_bytes_per_day", "[simulated]") {
   constexpr size_t kPage = 1 << 20;
   SimulatedDisk disk(3);
