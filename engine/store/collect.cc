@@ -84,9 +84,10 @@ class GarbageCollector {
     return retired_.bytes_freed > made_bytes_ ? retired_.bytes_freed - made_bytes_ : 0;
   }
 
-  // What was gained may be used as well. Less where there was no room for that.
+  // What was gained may be used as well. Less where there was no room for that. Each step walks the
+  // whole index: steps that grow with what is given back are few, however little room there was.
   [[nodiscard]] uint64_t StepBytes() const noexcept {
-    return (CollectionStepBytes(log_bytes_) + gained()) >> halvings_;
+    return std::min(CollectionStepBytes(log_bytes_) + gained(), room_);
   }
 
   [[nodiscard]] std::vector<SegmentUse> Uses() const noexcept {
@@ -105,36 +106,41 @@ class GarbageCollector {
     if (report_->problems.size() < kMostProblems) report_->problems.push_back(status.ToString());
   }
 
-  // Into new segments. Where there is no room for those, a smaller step is tried; in the end one
-  // segment's pages go to what is free or condemned in others, and with the space that it gives
-  // back the next step may find room.
+  // Into new segments. Where there is no room for those, a step of what there is room for is tried;
+  // in the end one segment's pages go to what is free or condemned in others.
   void Take(const CollectionStep& step) noexcept {
+    const uint64_t gained_before = gained();
     std::vector<uint32_t> made;
+    uint64_t made_bytes = 0;
     Status status;
     for (const uint32_t slots : step.new_segments) {
       auto id = log_.AddEmptySegment(step.log_dir, step.slot_bytes, slots);
       status = id.status();
       if (!status.ok()) break;
       made.push_back(*id);
+      made_bytes += uint64_t{slots} * step.slot_bytes;
       done_with_.insert(*id);
     }
     if (status.ok()) {
       how_.into = made;
       GiveUp(step.segments);
       how_.into = {};
-    } else if (status.code() != StatusCode::kNoSpace) {
+    }
+    OpenNew(made);
+    if (!status.ok() && status.code() != StatusCode::kNoSpace) {
       Problem(status);
       Keep(step.segments);
-    } else if (step.segments.size() > 1 && step.pages > 0 && halvings_ < kMaxHalvings) {
-      ++halvings_;
-    } else {
-      Squeeze(step.segments.front(), step.slot_bytes);
+    } else if (!status.ok()) {
+      const bool smaller = made_bytes > 0 && made_bytes < room_;
+      room_ = std::min(room_, made_bytes / 2);
+      if (!smaller) Squeeze(step.segments.front(), step.slot_bytes);
     }
-    for (const uint32_t id : made) OpenNew(id);
+    // The other half is for what moves leave behind: journal, tables, slot tables.
+    if (room_ != UINT64_MAX && gained() > gained_before) room_ += (gained() - gained_before) / 2;
   }
 
   // What cannot be read is tried again at once, until its pages are given up: a process that does
-  // nothing else has no later time.
+  // nothing else has no later time. What cannot be written is not: its directory is latched.
   void GiveUp(std::vector<uint32_t> segments) noexcept {
     done_with_.insert(segments.begin(), segments.end());
     Status status;
@@ -144,18 +150,10 @@ class GarbageCollector {
       std::erase_if(segments, [this](uint32_t id) {
         return SegmentTable::ReadSection(log_.table()).Find(id) == nullptr;
       });
-      if (status.code() != StatusCode::kIoError || !MayWrite()) break;
+      if (status.code() != StatusCode::kIoError || !store_.WritableStatus().ok()) break;
     }
     Problem(status);
     report_->segments_kept += segments.size();
-  }
-
-  // A directory whose writes fail is not tried again as if they had not.
-  [[nodiscard]] bool MayWrite() const noexcept {
-    if (!store_.WritableStatus().ok()) return false;
-    const SegmentTable::ReadSection section(log_.table());
-    return std::all_of(how_.into.begin(), how_.into.end(),
-                       [&](uint32_t id) { return section.Find(id)->dir().writable(); });
   }
 
   void Keep(std::span<const uint32_t> segments) noexcept {
@@ -185,35 +183,36 @@ class GarbageCollector {
   }
 
   // What was made takes new pages from now on, or goes again if it got none.
-  void OpenNew(uint32_t id) noexcept {
-    SegmentInfo info;
-    bool used = false;
-    {
-      const SegmentTable::ReadSection section(log_.table());
-      const Segment& segment = *section.Find(id);
-      info = segment.info();
-      used = segment.reusable() < segment.slot_count();
+  void OpenNew(std::span<const uint32_t> made) noexcept {
+    std::vector<uint32_t> unused;
+    for (const uint32_t id : made) {
+      bool used = false;
+      {
+        const SegmentTable::ReadSection section(log_.table());
+        const Segment& segment = *section.Find(id);
+        made_bytes_ += segment.info().bytes();
+        used = segment.reusable() < segment.slot_count();
+      }
+      if (used) {
+        (void)log_.SetDraining(id, false);
+      } else {
+        unused.push_back(id);
+      }
     }
-    made_bytes_ += info.bytes();
-    ++report_->segments_made;
-    if (used) {
-      (void)log_.SetDraining(id, false);
-      return;
-    }
-    // It holds nothing, so this neither moves nor waits; without it the segment is open for puts.
-    const uint32_t ids[] = {id};
+    report_->segments_made += made.size();
+    if (unused.empty()) return;
+    // They hold nothing, so this neither moves nor waits; without it they are open for puts.
     Store::Impl::RetireReport gone;
-    (void)store_.Retire(ids, {}, &gone);
+    (void)store_.Retire(unused, {}, &gone);
     made_bytes_ -= gone.bytes_freed;
     report_->segments_made -= gone.segments;
   }
 
-  static constexpr int kMaxHalvings = 20;
-
   Store::Impl& store_;
   TensorLog& log_;
   const uint64_t log_bytes_ = log_.file_bytes();
-  int halvings_ = 0;
+  // Bytes of new segments that fit, beside as much of everything else; no bound until one did not.
+  uint64_t room_ = UINT64_MAX;
   const CollectOptions& options_;
   CollectReport* const report_;
   Store::Impl::RetireHow how_;
