@@ -1,10 +1,12 @@
 #include "tools/vlog_gc_run.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "engine/index/table.h"
 #include "engine/store/policy_file.h"
 #include "engine/store/store_impl.h"
 #include "tensorlog/eviction/state_format.h"
@@ -30,20 +32,16 @@ void KeepPolicy(FileSystem& fs, const std::string& directory, const ManifestStat
   options->eviction = static_cast<Options::Eviction>(header.kind);
 }
 
-Result<Options> OptionsFor(FileSystem& fs, const GcOptions& gc) {
-  LAMINA_ASSIGN_OR_RETURN(const LoadedManifest loaded, sst_dump::LoadStore(fs, gc.directory));
-  if (gc.segment && !loaded.state.segments.contains(*gc.segment)) {
-    return Status::InvalidArgument(gc.directory + ": has no segment " +
-                                   std::to_string(*gc.segment));
-  }
-  LAMINA_ASSIGN_OR_RETURN(Options options, Options::Parse(gc.store_options));
-  options.create_if_missing = false;
-  if (gc.store_options.find("eviction=") == std::string::npos)
-    KeepPolicy(fs, gc.directory, loaded.state, &options);
-  // What is moved must not leave bytes behind that an erase of the store's own would not find.
-  if (gc.store_options.find("erase=") == std::string::npos && loaded.state.erase_physical)
-    options.erase = Options::Erase::kPhysical;
-  return options;
+// Slots and tables are in memory while the store is open, and so are those that are made before
+// others go. As much again is for them, for the policy and for reading the index.
+uint64_t MemoryFor(const ManifestState& manifest) {
+  constexpr uint64_t kFixedBytes = uint64_t{256} << 20;  // memtables and buffers
+  uint64_t bytes = SegmentTable::kIndexBytes;
+  for (const auto& [id, segment] : manifest.segments)
+    bytes += SegmentMemory(segment.info.slot_count);
+  for (const RunPtr& run : manifest.tree->RunsNewestFirst())
+    for (const TableMeta& table : run->tables) bytes += sizeof(Table) + table.memory_bytes();
+  return 2 * bytes + kFixedBytes;
 }
 
 void Print(const CollectReport& done, Report& report) {
@@ -78,12 +76,38 @@ void Print(const CollectReport& done, Report& report) {
 
 }  // namespace
 
+Result<Options> OptionsFor(FileSystem& fs, Report& report, uint64_t memory_bytes) {
+  const GcOptions& gc = report.options();
+  LAMINA_ASSIGN_OR_RETURN(const LoadedManifest loaded, sst_dump::LoadStore(fs, gc.directory));
+  if (gc.segment && !loaded.state.segments.contains(*gc.segment)) {
+    return Status::InvalidArgument(gc.directory + ": has no segment " +
+                                   std::to_string(*gc.segment));
+  }
+  LAMINA_ASSIGN_OR_RETURN(Options options, Options::Parse(gc.store_options));
+  const auto given = [&](const char* option) {
+    return gc.store_options.find(option) != std::string::npos;
+  };
+  options.create_if_missing = false;
+  if (!given("eviction=")) KeepPolicy(fs, gc.directory, loaded.state, &options);
+  // What is moved must not leave bytes behind that an erase of the store's own would not find.
+  if (!given("erase=") && loaded.state.erase_physical) options.erase = Options::Erase::kPhysical;
+  if (given("memory_bytes=")) return options;
+  options.memory_bytes = std::max(memory_bytes, MemoryFor(loaded.state));
+  if (options.memory_bytes > memory_bytes) {
+    report.Note(gc.directory + ": memory_bytes=" + std::to_string(options.memory_bytes) +
+                ", for the slots and tables that it has");
+  }
+  return options;
+}
+
 void Collect(FileSystem& fs, Report& report) {
   const GcOptions& gc = report.options();
-  const auto options = OptionsFor(fs, gc);
+  const auto options = OptionsFor(fs, report, Options{}.memory_bytes);
   if (!options.ok()) return report.Failed(gc.directory, options.status());
   auto store = Store::Open(gc.directory, *options);
   if (!store.ok()) return report.Failed(gc.directory, store.status());
+  for (const auto& dir : (*store)->impl()->log().log_dirs())
+    if (!dir->present()) report.Failed(dir->path(), dir->absence());
   CollectFrom(**store, report);
 }
 

@@ -8,7 +8,10 @@
 
 namespace lamina::vlog_gc {
 
-// `fs` is for looking at the store before it is opened.
+// What the store is opened with: --options; what they leave open as the manifest has it; and
+// `memory_bytes`, or more if the store needs it, which is noted. `fs` is for looking at the store
+// before it is opened.
+Result<Options> OptionsFor(FileSystem& fs, Report& report, uint64_t memory_bytes);
 void Collect(FileSystem& fs, Report& report);
 // From a store that is open.
 void CollectFrom(Store& store, Report& report);

@@ -165,6 +165,11 @@ class Display {
     return {now_ - newest, now_ - *middle};
   }
 
+  // What nobody has open has no readers. What is open has them in another process.
+  [[nodiscard]] std::optional<uint64_t> Pinned() const {
+    return state_.closed() ? std::optional<uint64_t>(0) : std::nullopt;
+  }
+
   void PrintClass(uint32_t slot_bytes) {
     SlotCounts slots;
     uint64_t segments = 0;
@@ -190,7 +195,7 @@ class Display {
         .Number("live", slots.live)
         .Number("condemned", slots.condemned)
         .Number("free", slots.free)
-        .Number("pinned", std::nullopt)
+        .Number("pinned", Pinned())
         .Number("unproven", unproven)
         .Real("live_share", Share(slots.live, slots.total()))
         .Real("mean_live_run", live.mean())
@@ -198,12 +203,13 @@ class Display {
         .Real("holes_in_long_runs_share", Share(holes.in_long, holes.slots));
     report_.Print(
         record,
-        fmt::format("slots of {}: {}, {}: {} live, {} condemned, {} free, pinned not known\n"
+        fmt::format("slots of {}: {}, {}: {} live, {} condemned, {} free, {}\n"
                     "{:>10} {:>7} {:>7} {:>9} {:>7} {:>6} {:>9} {:>9} {:>13} {:>7}  with --run\n",
                     report_.Bytes(slot_bytes), Counted(segments, "segment"), report_.Bytes(bytes),
                     report_.Count(slots.live), report_.Count(slots.condemned),
-                    report_.Count(slots.free), "segment", "slots", "live", "condemned", "free",
-                    "live %", "live runs", "hole runs", "used ago", "written"));
+                    report_.Count(slots.free), Pinned() ? "none pinned" : "pinned not known",
+                    "segment", "slots", "live", "condemned", "free", "live %", "live runs",
+                    "hole runs", "used ago", "written"));
   }
 
   void PrintSegment(const SegmentView& view) {
@@ -219,7 +225,7 @@ class Display {
         .Number("live", view.slots.live)
         .Number("condemned", view.slots.condemned)
         .Number("free", view.slots.free)
-        .Number("pinned", std::nullopt)
+        .Number("pinned", Pinned())
         .Number("unproven", view.unproven)
         .Real("live_share", Share(view.slots.live, view.info.slot_count))
         .Number("live_runs", view.live.runs)

@@ -294,6 +294,87 @@ TEST_CASE(
   CHECK((result.err.find("could not be read, and was not moved") != std::string::npos) == device);
 }
 
+TEST_CASE("a run takes the memory that the store's slots need, and says so, unless it is told") {
+  constexpr uint32_t kSegmentSlots = 65536;
+  constexpr uint64_t kMemory = 16 << 20;  // that the slots alone would take
+  constexpr size_t kPages = 300;
+  SimulatedDisk disk(1);
+  const auto open = [&](const std::string& options) {
+    return OpenSimulatedStore(disk.Restart(), "capacity_bytes=64G;" + options);
+  };
+  auto store = open("memory_bytes=1G");
+  REQUIRE(store.ok());
+  for (int i = 0; i < 8; ++i) {
+    const auto id = (*store)->impl()->log().AddEmptySegment(0, 4096, kSegmentSlots);
+    REQUIRE(id.ok());
+    REQUIRE((*store)->impl()->log().SetDraining(*id, false).ok());
+  }
+  TestPath path = MakePath(**store, "model", Tokens(0, kPages));
+  REQUIRE(CountOk(PutPages(**store, path, 0, kPages, 4096)) == kPages);
+  store->reset();
+  REQUIRE_FALSE(open("memory_bytes=" + std::to_string(kMemory)).ok());
+
+  const auto options_for = [&](const std::string& given, std::string* err) {
+    vlog_gc::GcOptions options;
+    options.directory = "/store";
+    options.store_options = given;
+    const std::atomic<bool> stop{false};
+    std::string out_text;
+    tools::Output out(&out_text);
+    tools::Output err_output(err);
+    vlog_gc::Report report(options, stop, out, err_output);
+    const auto fs = disk.Attach();
+    return vlog_gc::OptionsFor(*fs, report, kMemory);
+  };
+  std::string said;
+  const auto raised = options_for("capacity_bytes=64G", &said);
+  REQUIRE(raised.ok());
+  CHECK(raised->memory_bytes > kMemory);
+  CHECK(said.find("/store: memory_bytes=" + std::to_string(raised->memory_bytes)) !=
+        std::string::npos);
+  CHECK(raised->tuner == Options::Tuner::kOff);
+  CHECK(raised->compaction == Options::Compaction::kAuto);
+  // So it opens, and has memory for new segments: what is live moves, and the rest goes.
+  store = open("memory_bytes=" + std::to_string(raised->memory_bytes));
+  REQUIRE(store.ok());
+  CollectReport report;
+  REQUIRE((*store)->impl()->CollectGarbage({}, nullptr, &report).ok());
+  CHECK(report.segments_freed == 8);
+  CHECK(report.pages_moved == kPages);
+  CHECK(report.problems.empty());
+
+  std::string nothing;
+  const auto told = options_for("memory_bytes=20M", &nothing);
+  REQUIRE(told.ok());
+  CHECK(told->memory_bytes == 20 << 20);
+  CHECK(nothing.empty());
+}
+
+TEST_CASE("a log directory that cannot be read is named with the reason, whatever is asked for") {
+  const TemporaryDirectory disks;
+  const std::string ill = disks / "b";
+  GcStore store(1, 20, 65536, "log_dirs=" + (disks / "a") + "," + ill);
+  store.Close();
+  const std::string marker = ill + "/LAMINA_LOG";
+  const std::string bytes = ReadFile(marker);
+  std::filesystem::remove(marker);
+  std::filesystem::create_directory(marker);
+  for (const char* command : {"--raw", "--verify", "--run"}) {
+    std::vector<std::string> arguments = {store.directory(), command};
+    if (command == std::string("--run")) arguments.emplace_back(kOptions);
+    const DumpResult result = Gc(arguments);
+    INFO(command << "\n" << result.out << result.err);
+    CHECK(result.code == ExitCode::kTrouble);
+    CHECK(result.err.find("log directory " + ill + " cannot be used: ") != std::string::npos);
+    CHECK(result.err.find("not a regular file") != std::string::npos);
+  }
+  std::filesystem::remove(marker);
+  WriteFile(marker, bytes);
+  const DumpResult healed = Gc({store.directory(), "--verify", "--json"});
+  CHECK(healed.code == ExitCode::kClean);
+  CHECK(LineOf(healed, "total")["pages"] == 20);
+}
+
 TEST_CASE("every line of vlog-gc --json is an object with a type") {
   GcStore store(2, 20, 65536);
   store.Close();
