@@ -123,6 +123,11 @@ class PutOperation {
       RejectFrom(0, store_.counters_.rejected_latched, latched);
       return false;
     }
+    // Or the policy, which sees no slots, would say that the store is full.
+    if (const Status writable = store_.log_->WritableStatus(); !writable.ok()) {
+      RejectFrom(0, store_.counters_.rejected_io_error, writable);
+      return false;
+    }
     const Status room = store_.MakeMemtableRoom();
     if (!room.ok()) RejectFrom(0, SpaceOr(store_.counters_.rejected_stalled, room), room);
     return room.ok();

@@ -321,6 +321,23 @@ TEST_CASE("a store whose own directory is ill does not open", "[simulated]") {
   f.illness = {};
   f.Open();
   CHECK(f.Present(0, 256) == 256);
+TEST_CASE("a put into a store whose only log directory is not there is rejected for that reason",
+          "[simulated]") {
+  SimulatedDisk disk(12);
+  Illness illness;
+  for (const bool hidden : {false, true}) {
+    illness.hidden = hidden ? "/only" : "";
+    auto store = OpenSimulatedStore(std::make_unique<IllFileSystem>(disk.Restart(), illness),
+                                    "log_dirs=/only");
+    REQUIRE(store.ok());
+    TestPath path = MakePath(**store, "model", Tokens(hidden ? 100 : 0, 8));
+    CHECK(CountOk(PutPages(**store, path, 0, 8, kPage)) == (hidden ? 0 : 8));
+    const std::string stats = (*store)->StatsJson();
+    const std::string why = "none of the log directories is there, the first is /only";
+    CHECK(TextOf(stats, "last_rejection") == (hidden ? why : ""));
+    CHECK(StatOf(stats, "rejected_io_error") == (hidden ? 1 : 0));
+    CHECK(StatOf(stats, "rejected_policy") == 0);
+  }
 }
 
 }  // namespace
