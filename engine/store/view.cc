@@ -53,8 +53,6 @@ Result<std::shared_ptr<Table>> OpenTables::Get(const TableMeta& meta) noexcept {
     return why;
   }
   std::lock_guard lock(mutex_);
-  unopened_.erase(meta.number);
-  unopened_count_ = unopened_.size();
   return tables_.emplace(meta.number, std::move(*opened)).first->second;
 }
 
@@ -70,12 +68,20 @@ void OpenTables::NoteFailure(uint64_t number, const Status& why) noexcept {
   unopened_count_ = unopened_.size();
 }
 
+// Only when lookups have it: that a merge or a walk could open it since is of no use to them.
+void OpenTables::NoteOpened(uint64_t number) noexcept {
+  std::lock_guard lock(mutex_);
+  unopened_.erase(number);
+  unopened_count_ = unopened_.size();
+}
+
 std::vector<OpenRun> OpenTables::OpenRuns(const Tree& tree) noexcept {
   std::vector<OpenRun> runs;
   for (const RunPtr& run : tree.RunsNewestFirst()) {
     OpenRun& open = runs.emplace_back(OpenRun{run, {}});
     for (const TableMeta& meta : run->tables) {
       auto table = Get(meta);
+      if (table.ok()) NoteOpened(meta.number);
       open.tables.push_back(table.ok() ? std::move(*table) : nullptr);
     }
   }

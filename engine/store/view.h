@@ -81,6 +81,7 @@ class OpenTables {
 
  private:
   void NoteFailure(uint64_t number, const Status& why) noexcept;
+  void NoteOpened(uint64_t number) noexcept;
 
   FileSystem& fs_;
   const std::string directory_;
