@@ -345,6 +345,7 @@ Status Store::Impl::TryCheckpoint(bool closing) noexcept {
     return status;
   }
   checkpoint_owed_.store(false, std::memory_order_release);
+  ReleaseDoubtful(plan.position);
   scheduler_->NotifyRoom();
   scheduler_->Wake(WorkClass::kCompaction);
   // One checkpoint late: a manifest whose last record is lost still finds its journal.

@@ -37,11 +37,6 @@ Status PageMover::Run() noexcept {
   return unreadable_;
 }
 
-void PageMover::ReleaseDoubtful() noexcept {
-  for (const SlotRef slot : doubtful_) store_.log_->Release(slot);
-  doubtful_.clear();
-}
-
 // ---- Finding the pages
 // ---------------------------------------------------------------------------
 
@@ -219,15 +214,15 @@ Status PageMover::ReadBatch() noexcept {
     StoreCounters::Add(store_.counters_.checksum_failures, wrong.size());
     pages = std::move(wrong);
   }
-  for (const size_t i : pages) FreeWrong(batch_[i]);
+  for (const size_t i : pages)
+    FreeBad(batch_[i], store_.log_->Unproven(batch_[i].entry.slot, batch_[i].tag()));
   DropPages(drop);
   return Status::Ok();
 }
 
-void PageMover::FreeWrong(const Page& page) noexcept {
-  const bool torn = store_.log_->Unproven(page.entry.slot, page.tag());
+// `torn`: by a put that a crash cut off, which is no damage.
+void PageMover::FreeBad(const Page& page, bool torn) noexcept {
   if (!store_.log_->Free(page.entry.slot, page.tag())) return;
-  // A put that a crash cut off is no damage.
   StoreCounters::Add(store_.counters_.unproven_torn, torn ? 1 : 0);
   report_->pages_bad += torn ? 0 : 1;
   store_.dirty_.store(true, std::memory_order_release);
@@ -251,9 +246,7 @@ void PageMover::MeetUnreadable(const Page& page) noexcept {
   }
   store_.page_tries_.Forget(page.tag());
   store_.NoteBackgroundError(why);
-  if (!store_.log_->Free(at, page.tag())) return;
-  ++report_->pages_bad;
-  store_.dirty_.store(true, std::memory_order_release);
+  FreeBad(page, /*torn=*/false);
 }
 
 Result<std::vector<SlotRun>> PageMover::TakeRuns(uint64_t page_bytes, size_t count) noexcept {
@@ -340,7 +333,10 @@ Status PageMover::JournalAndPublish() noexcept {
   if (batch_.empty()) return Status::Ok();
   JournalWriter::Guard guard = store_.journal_->Begin();
   if (Status status = Journal(guard); !status.ok()) {
-    for (const Page& page : batch_) doubtful_.push_back(page.to);
+    guard.Release();
+    std::vector<SlotRef> to;
+    for (const Page& page : batch_) to.push_back(page.to);
+    store_.HoldDoubtful(std::move(to));
     return status;
   }
   Publish(guard.position());

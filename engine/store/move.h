@@ -42,11 +42,6 @@ class PageMover {
   // the index, could not be read (the others were moved), or written.
   Status Run() noexcept;
 
-  // Gives back the slots of moves whose journal record may or may not be found at replay. To be
-  // called after a checkpoint that began after Run: from then on no replay reads such a record.
-  // Without it they stay taken, since whatever else was written there would be taken for the page.
-  void ReleaseDoubtful() noexcept;
-
  private:
   struct Page {
     OwnedStemKey key;
@@ -68,7 +63,7 @@ class PageMover {
   Status MoveBatch() noexcept;
   Status MakeRoom() noexcept;
   Status ReadBatch() noexcept;
-  void FreeWrong(const Page& page) noexcept;
+  void FreeBad(const Page& page, bool torn) noexcept;
   void MeetUnreadable(const Page& page) noexcept;
   Status TakeSlots() noexcept;
   Result<std::vector<SlotRun>> TakeRuns(uint64_t page_bytes, size_t count) noexcept;
@@ -95,8 +90,7 @@ class PageMover {
   AlignedBuffer scratch_;
   size_t scratch_used_ = 0;
   std::vector<Page> batch_;  // in key order
-  std::vector<SlotRef> doubtful_;
-  Status unreadable_;  // the first page that could not be read
+  Status unreadable_;        // the first page that could not be read
 };
 
 }  // namespace lamina

@@ -93,7 +93,6 @@ class SegmentRetirement {
     LAMINA_RETURN_IF_ERROR(CheckStop());
     if (!Mutated(Mutation::kUnlinkBeforeCheckpoint))
       LAMINA_RETURN_IF_ERROR(store_.Checkpoint(false));
-    mover.ReleaseDoubtful();
     // Those that could be emptied go even if others could not.
     LAMINA_RETURN_IF_ERROR(Drop(Close(quiet, emptied.ok())));
     return emptied;
@@ -195,6 +194,24 @@ class SegmentRetirement {
 
 bool Store::Impl::Stopped(const RetireHow& how) const noexcept {
   return closing_ || (how.stop != nullptr && how.stop->load(std::memory_order_relaxed));
+}
+
+void Store::Impl::HoldDoubtful(std::vector<SlotRef> slots) noexcept {
+  const std::lock_guard lock(doubtful_mutex_);
+  doubtful_.push_back({journal_->CurrentPosition(), std::move(slots)});
+}
+
+void Store::Impl::ReleaseDoubtful(JournalPosition checkpoint) noexcept {
+  bool released = false;
+  {
+    const std::lock_guard lock(doubtful_mutex_);
+    std::erase_if(doubtful_, [&](const DoubtfulSlots& doubtful) {
+      if (checkpoint < doubtful.end) return false;
+      for (const SlotRef slot : doubtful.slots) log_->Release(slot);
+      return released = true;
+    });
+  }
+  if (released) (void)ScrubFreed();
 }
 
 Status Store::Impl::Retire(std::span<const uint32_t> segments, const RetireHow& how,

@@ -320,6 +320,11 @@ class Store::Impl final : private SegmentSource {
 
   // ---- retire.cc
   [[nodiscard]] bool Stopped(const RetireHow& how) const noexcept;
+  // Slots of moves whose journal record may or may not be found at replay. They stay taken, since
+  // whatever else was written there would be taken for the page, until a checkpoint beyond such
+  // records is durable.
+  void HoldDoubtful(std::vector<SlotRef> slots) noexcept;
+  void ReleaseDoubtful(JournalPosition checkpoint) noexcept;
   // ---- capacity.cc
   // What the store's files take on disk now, by asking for each.
   SpaceUse MeasureSpace() const noexcept;
@@ -556,6 +561,13 @@ class Store::Impl final : private SegmentSource {
   std::condition_variable slots_freed_;
   uint64_t slots_changed_ = 0;
   uint64_t slot_waiters_ = 0;
+
+  struct DoubtfulSlots {
+    JournalPosition end;  // behind the record
+    std::vector<SlotRef> slots;
+  };
+  std::mutex doubtful_mutex_;  // a leaf
+  std::vector<DoubtfulSlots> doubtful_;
 
   std::mutex notes_mutex_;
   std::string last_rejection_;
