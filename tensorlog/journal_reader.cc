@@ -174,7 +174,8 @@ class JournalFile {
   // Reads the window that holds block i. Where the device fails, block by block, so that one bad
   // sector costs one block.
   void Load(uint32_t i, JournalReplay* replay) noexcept {
-    if (window_.size() == 0) window_ = AlignedBuffer(kBlocksPerRead * kJournalBlockBytes);
+    if (window_.size() == 0)
+      window_ = AlignedBuffer(std::min(kBlocksPerRead, blocks_) * kJournalBlockBytes);
     window_first_ = i / kBlocksPerRead * kBlocksPerRead;
     window_blocks_ = std::min(kBlocksPerRead, blocks_ - window_first_);
     const uint64_t offset = uint64_t{window_first_} * kJournalBlockBytes;

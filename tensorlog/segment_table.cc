@@ -1,5 +1,6 @@
 #include "tensorlog/segment_table.h"
 
+#include <algorithm>
 #include <thread>
 
 namespace lamina {
@@ -54,6 +55,8 @@ Segment* SegmentTable::Add(std::unique_ptr<Segment> segment) noexcept {
   }
   std::atomic<Segment*>& place = (*block.load(std::memory_order_relaxed))[id % kBlockIds];
   LAMINA_CHECK(place.load(std::memory_order_relaxed) == nullptr);
+  ids_end_.store(std::max(ids_end_.load(std::memory_order_relaxed), id + 1),
+                 std::memory_order_release);
   Segment* const added = segment.release();
   place.store(added, std::memory_order_seq_cst);
   NoteChange();
@@ -86,8 +89,9 @@ void SegmentTable::WaitForReaders() noexcept {
 
 std::vector<Segment*> SegmentTable::All() const noexcept {
   std::vector<Segment*> all;
-  for (const std::atomic<Block*>& block : *blocks_) {
-    const Block* const ids = block.load(std::memory_order_acquire);
+  const size_t end = (ids_end_.load(std::memory_order_acquire) + kBlockIds - 1) / kBlockIds;
+  for (size_t i = 0; i < end; ++i) {
+    const Block* const ids = (*blocks_)[i].load(std::memory_order_acquire);
     if (ids == nullptr) continue;
     for (const std::atomic<Segment*>& id : *ids) {
       if (Segment* segment = id.load(std::memory_order_seq_cst)) all.push_back(segment);

@@ -75,6 +75,7 @@ class SegmentTable {
   void WaitForReaders() noexcept;
 
   std::unique_ptr<std::array<std::atomic<Block*>, kBlocks>> blocks_;
+  std::atomic<uint32_t> ids_end_{0};  // behind the largest id that was ever added
   mutable std::array<Shard, kShards> shards_;
   std::atomic<uint32_t> current_set_{0};
   std::atomic<uint64_t> version_{1};

@@ -395,6 +395,7 @@ Status Store::Impl::OpenTensorLog(ManifestState* state) noexcept {
   options.store_id = store_id_;
   options.slot_table_dir = directory_;
   options.capacity_bytes = budget_.capacity();
+  if (environment_.stripe_bytes != 0) options.stripe_bytes = environment_.stripe_bytes;
   options.physical_erase = options_.erase == Options::Erase::kPhysical;
   options.unclean = !state->clean_close;
   LAMINA_ASSIGN_OR_RETURN(log_, TensorLog::Open(*fs_, *bounce_, options, known, *this));

@@ -95,6 +95,8 @@ struct StoreEnvironment {
   uint64_t seed = 0;
   // In place of the option, which does not go that low. 0: the option.
   uint64_t capacity_bytes = 0;
+  // Of log that goes to one directory before the next gets its turn. 0: the log's own.
+  uint64_t stripe_bytes = 0;
   // Background threads; 0: none, the test runs background work through scheduler().
   size_t background_threads = 2;
   // The device under the index; without it the tuner measures it, or takes the default where a

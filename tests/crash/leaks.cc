@@ -53,10 +53,7 @@ class Files {
     const auto names = fs.List(directory);
     REQUIRE(names.ok());
     for (const std::string& name : *names) {
-      if (name == "log") {
-        Look(fs, directory + "/" + name);
-        continue;
-      }
+      if (name == "log") continue;  // a directory
       const auto bytes = fs.AllocatedBytes(directory + "/" + name);
       REQUIRE(bytes.ok());
       bytes_ += *bytes;
@@ -92,13 +89,15 @@ void CheckNothingLeaks(Store& store, FileSystem& fs, const std::string& director
 
   Files files;
   files.Look(fs, directory);
+  const size_t log_dirs = impl.log().log_dirs().size();
+  for (const auto& dir : impl.log().log_dirs()) files.Look(fs, dir->path());
   size_t tables = 0;
   for (const RunPtr& run : view->tree->RunsNewestFirst()) tables += run->tables.size();
   const size_t segments = impl.log().Segments().size();
   files.Expect("CURRENT", 1, 1);
   files.Expect("MANIFEST", 1, 1);
   files.Expect("LOCK", 1, 1);
-  files.Expect("LAMINA_LOG", 1, 1);
+  files.Expect("LAMINA_LOG", log_dirs, log_dirs);
   files.Expect(".sst", tables, tables);
   files.Expect(".segment", segments, segments);
   files.Expect(".slots", 0, segments);

@@ -12,7 +12,7 @@ namespace lamina::testing {
 // Runs all background work, flushes and compacts. Then every slot that bears a tag has its entry
 // and no other entries are left, no slot stays pinned or taken, each file in the directories is one
 // that the store uses, and the bytes that it accounts for are those of the file system. `directory`
-// is the store's, which has its log in it; nobody else uses it meanwhile.
+// is the store's; nobody else uses it or its log directories meanwhile.
 void CheckNothingLeaks(Store& store, FileSystem& fs, const std::string& directory);
 
 }  // namespace lamina::testing

@@ -1,7 +1,9 @@
 #include "tests/crash/scripted_history.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <unordered_set>
 #include <utility>
 
 #include "tests/crash/leaks.h"
@@ -11,6 +13,14 @@ namespace {
 
 // A path of which no page is put before the end.
 const PathName kNeverPut = {"never put", 0};
+
+void Prepare(ScriptedHistory& history, const HistorySetup& setup) {
+  if (setup.prepare) {
+    setup.prepare(history);
+  } else {
+    history.Open();
+  }
+}
 
 }  // namespace
 
@@ -26,24 +36,33 @@ void ScriptedHistory::Expect(const char* step, const Status& status) {
   FAIL_CHECK(step << ": " << status.ToString());
 }
 
-void ScriptedHistory::Open() {
-  auto opened =
-      OpenSimulatedStore(disk_.Attach(), setup_.options, 0, {}, [&](StoreEnvironment* environment) {
-        environment->single_threaded = true;
-        if (setup_.arrange) setup_.arrange(environment);
-      });
+void ScriptedHistory::Open() { OpenAs({}, setup_.capacity_bytes); }
+
+void ScriptedHistory::OpenAs(const std::string& options, uint64_t capacity_bytes) {
+  auto opened = OpenSimulatedStore(disk_.Attach(), setup_.options + ";" + options, capacity_bytes,
+                                   {}, [&](StoreEnvironment* environment) {
+                                     environment->single_threaded = true;
+                                     if (setup_.arrange) setup_.arrange(environment);
+                                   });
   open_status_ = opened.status();
   Expect("open", open_status_);
   if (opened.ok()) store_ = std::move(*opened);
   // As with a flush that fails so.
   if (failures_ && !batch_ && open_status_.message().find("sync") != std::string_view::npos)
     Weaken(Promise::kAcknowledged, Promise::kNothing);
+  evicted_ = 0;
+  NoteEvicted();
 }
 
 ScriptedHistory::PathState& ScriptedHistory::StateOf(const PathName& name, size_t pages) {
   PathState& state = paths_[name];
   if (state.pages.size() < pages) state.pages.resize(pages, Promise::kAbsent);
+  state.tags.resize(state.pages.size());
   return state;
+}
+
+size_t ScriptedHistory::PageBytes(const PathName& name) const {
+  return name.page_bytes == 0 ? setup_.page_bytes : name.page_bytes;
 }
 
 TestPath ScriptedHistory::Make(const PathName& name) {
@@ -57,23 +76,29 @@ void ScriptedHistory::Begun(const PathName& name, size_t first, size_t count) {
 }
 
 void ScriptedHistory::Acknowledged(const PathName& name, size_t first,
-                                   const std::vector<PageState>& states) {
-  if (disk_.crashed()) return;
+                                   const std::vector<PageState>& states, const TestPath& path) {
+  if (disk_.crashed()) return AfterStep();
   const Promise made = batch_ ? Promise::kDurable : Promise::kAcknowledged;
-  for (size_t i = 0; i < states.size(); ++i) {
-    Promise& promise = paths_[name].pages[first + i];
-    if (states[i] == PageState::kOk) promise = std::max(promise, made);
+  const Path::Impl& located = *path.path->impl();
+  PathState& state = paths_[name];
+  for (size_t page = first; page < first + states.size(); ++page) {
+    if (states[page - first] != PageState::kOk) continue;
+    state.pages[page] = std::max(state.pages[page], made);
+    state.tags[page] = located.locations[page].entry.tag(located.fingerprints[page]);
   }
-  if (CountOk(states) != states.size())
+  if (CountOk(states) != states.size()) {
+    CAPTURE(name.root, name.number, first, states.size(), CountOk(states));
     Expect("put", Status::NoSpace(TextOf(store_->StatsJson(), "last_rejection")));
-  NoteLatched();
+  }
+  AfterStep();
 }
 
 void ScriptedHistory::Put(const PathName& name, size_t first, size_t count) {
   if (dead()) return;
   Begun(name, first, count);
   TestPath path = Make(name);
-  Acknowledged(name, first, PutPages(*store_, path, first, count, setup_.page_bytes));
+  const auto states = PutPages(*store_, path, first, count, PageBytes(name));
+  Acknowledged(name, first, states, path);
 }
 
 void ScriptedHistory::PutEntries(const PathName& name, size_t first, size_t count) {
@@ -81,21 +106,22 @@ void ScriptedHistory::PutEntries(const PathName& name, size_t first, size_t coun
   Begun(name, first, count);
   paths_[name].entries_only = true;
   TestPath path = Make(name);
-  const auto put = store_->impl()->PutEntries(*path.path->impl(), first, count, setup_.page_bytes);
+  const auto put = store_->impl()->PutEntries(*path.path->impl(), first, count, PageBytes(name));
   const size_t stored = put.ok() ? *put : 0;
   std::vector<PageState> states(count, PageState::kRejected);
   std::fill_n(states.begin(), stored, PageState::kOk);
-  Acknowledged(name, first, states);
+  Acknowledged(name, first, states, path);
 }
 
 void ScriptedHistory::Get(const PathName& name, size_t first, size_t count) {
   if (dead()) return;
   StateOf(name, first + count);
   TestPath path = Make(name);
-  const GetOutcome got = GetPages(*store_, path, first, count, setup_.page_bytes);
+  const GetOutcome got = GetPages(*store_, path, first, count, PageBytes(name));
   CHECK(got.wrong == 0);
-  if (failures_ || disk_.crashed()) return;
-  for (size_t i = 0; i < count; ++i) CheckPage(name, first + i, got.states[i]);
+  if (!failures_ && !disk_.crashed())
+    for (size_t i = 0; i < count; ++i) CheckPage(name, first + i, got.states[i]);
+  AfterStep();
 }
 
 void ScriptedHistory::Erase(const PathName& name, size_t first, size_t count) {
@@ -105,8 +131,9 @@ void ScriptedHistory::Erase(const PathName& name, size_t first, size_t count) {
   TestPath path = Make(name);
   const Status erased = store_->Erase(*path.path, first, count);
   Expect("erase", erased);
-  if (!erased.ok() || disk_.crashed()) return;
-  for (size_t i = first; i < first + count; ++i) pages[i] = Promise::kAbsent;
+  if (erased.ok() && !disk_.crashed())
+    for (size_t i = first; i < first + count; ++i) pages[i] = Promise::kAbsent;
+  AfterStep();
 }
 
 void ScriptedHistory::EraseRoot(const std::string& root) {
@@ -121,20 +148,49 @@ void ScriptedHistory::EraseRoot(const std::string& root) {
   const Status erased = store_->EraseRoot(root);
   Expect("erase_root", erased);
   if (erased.ok() && !disk_.crashed()) lower(Promise::kAbsent);
+  AfterStep();
 }
 
 void ScriptedHistory::Flush() {
   if (dead()) return;
   const Status flushed = store_->Flush();
   Expect("flush", flushed);
-  NoteLatched();
+  AfterStep();
   if (flushed.ok() && !disk_.crashed()) Weaken(Promise::kAcknowledged, Promise::kDurable);
+}
+
+// By their tags: to look them up would be a use, which brings them back to life.
+void ScriptedHistory::Condemn(const PathName& name, size_t first, size_t count, size_t step) {
+  if (dead()) return;
+  PathState& state = StateOf(name, first + count);
+  std::unordered_set<uint64_t> tags;
+  for (size_t i = first; i < first + count; i += step) {
+    state.pages[i] = std::min(state.pages[i], Promise::kNothing);
+    tags.insert(state.tags[i]);
+  }
+  store_->impl()->log().ForEachSlot([&](Segment& segment, uint32_t i, Slot& slot) {
+    if (slot.tag() != 0 && tags.contains(slot.tag())) segment.Condemn(i, slot.tag());
+  });
+}
+
+CollectReport ScriptedHistory::CollectGarbage() {
+  CollectReport report;
+  if (dead()) return report;
+  Expect("collect garbage", store_->impl()->CollectGarbage({}, nullptr, &report));
+  AfterStep();
+  return report;
+}
+
+void ScriptedHistory::SetCapacity(uint64_t bytes) {
+  if (dead()) return;
+  Expect("set_capacity", store_->SetCapacity(bytes));
+  AfterStep();
 }
 
 void ScriptedHistory::CompactAll() {
   if (dead()) return;
   Expect("compact", store_->impl()->CompactAll());
-  NoteLatched();
+  AfterStep();
 }
 
 void ScriptedHistory::SetShape(const Shape& shape) {
@@ -144,7 +200,7 @@ void ScriptedHistory::SetShape(const Shape& shape) {
 void ScriptedHistory::RunBackground() {
   while (!dead() && store_->impl()->scheduler().RunOne()) {
   }
-  if (!dead()) NoteLatched();
+  AfterStep();
 }
 
 // A store that is closed in peace has made everything durable. One that could not sync has nobody
@@ -167,6 +223,39 @@ void ScriptedHistory::Weaken(Promise from, Promise to) {
   }
 }
 
+void ScriptedHistory::AfterStep() {
+  if (store_ == nullptr) return;
+  if (!disk_.crashed()) NoteLatched();
+  NoteEvicted();
+}
+
+// What is evicted or overwritten is promised no longer, even if it comes back to life. No more may
+// have left its slots than the store says: what it condemned, and what went with segments that
+// passed to another class.
+void ScriptedHistory::NoteEvicted() {
+  if (!setup_.evicts || store_ == nullptr) return;
+  std::unordered_set<uint64_t> live;
+  std::unordered_set<uint64_t> condemned;
+  uint64_t slots = 0;  // of a segment
+  store_->impl()->log().ForEachSlot([&](Segment& segment, uint32_t, Slot& slot) {
+    if (slot.state() == SlotState::kLive) live.insert(slot.tag());
+    if (slot.state() == SlotState::kCondemned) condemned.insert(slot.tag());
+    slots = std::max<uint64_t>(slots, segment.slot_count());
+  });
+  uint64_t gone = 0;
+  for (auto& [name, state] : paths_) {
+    for (size_t i = 0; i < state.pages.size(); ++i) {
+      if (state.pages[i] < Promise::kAcknowledged || live.contains(state.tags[i])) continue;
+      state.pages[i] = Promise::kNothing;
+      gone += condemned.contains(state.tags[i]) ? 0 : 1;
+    }
+  }
+  const StoreCounters& counters = store_->impl()->counters();
+  const uint64_t evicted = counters.pages_evicted + slots * counters.segments_transferred;
+  if (!disk_.crashed() && (!failures_ || reads_alone_)) CHECK(gone <= evicted - evicted_);
+  evicted_ = evicted;
+}
+
 // A directory whose sync has failed has lost what was not synced before.
 void ScriptedHistory::NoteLatched() {
   if (!failures_ || batch_) return;
@@ -181,20 +270,19 @@ void ScriptedHistory::Crash(SimulatedCrash kind) {
   disk_.Restart();
 }
 
+void ScriptedHistory::LeaveOnDisk(uint64_t bytes) {
+  constexpr uint64_t kPlenty = uint64_t{1} << 40;
+  disk_.SetCapacity(kPlenty);
+  disk_.SetCapacity(kPlenty - disk_.Attach()->Space("/store")->free_bytes + bytes);
+}
+
 void ScriptedHistory::ExpectNoMoreFailures() {
-  failures_ = false;
+  failures_ = reads_alone_ = false;
   if (dead()) return;
   StateOf(kNeverPut, 8);
   TestPath path = Make(kNeverPut);
   ProbePages(*store_, path, 0, 8);
   RunBackground();
-}
-
-void ScriptedHistory::Excuse() {
-  if (store_ == nullptr) return;
-  if (store_->StatsJson().find("\"recovery_notes\":[]") != std::string::npos) return;
-  Weaken(Promise::kAcknowledged, Promise::kNothing);
-  Weaken(Promise::kDurable, Promise::kNothing);
 }
 
 // ---- What is left -------------------------------------------------------------------------------
@@ -217,7 +305,7 @@ void ScriptedHistory::CheckPromises() {
     if (state.entries_only) {
       states = ProbePages(*store_, path, 0, pages);
     } else {
-      GetOutcome got = GetPages(*store_, path, 0, pages, setup_.page_bytes);
+      GetOutcome got = GetPages(*store_, path, 0, pages, PageBytes(name));
       CHECK(got.wrong == 0);
       states = std::move(got.states);
     }
@@ -233,37 +321,59 @@ void ScriptedHistory::CheckRepair() {
       state.pages.resize(std::min<size_t>(state.pages.size(), 40));
       state.entries_only = false;
       path = Make(name);
-      GetPages(*store_, path, 0, state.pages.size(), setup_.page_bytes);
+      GetPages(*store_, path, 0, state.pages.size(), PageBytes(name));
     }
     const size_t pages = state.pages.size();
-    CHECK(CountOk(PutPages(*store_, path, 0, pages, setup_.page_bytes)) == pages);
+    CHECK(CountOk(PutPages(*store_, path, 0, pages, PageBytes(name))) == pages);
     CHECK(CountOk(ProbePages(*store_, path, 0, pages)) == pages);
+  }
+}
+
+// The front of each path can be put and got, though it costs others.
+void ScriptedHistory::CheckRepairWhenFull() {
+  constexpr size_t kFront = 4;
+  std::vector<PathName> names;
+  for (const auto& [name, state] : paths_) names.push_back(name);
+  for (const PathName& name : names) {
+    Put(name, 0, kFront);
+    Get(name, 0, kFront);
   }
 }
 
 void ScriptedHistory::CheckAllThere() {
   for (const auto& [name, state] : paths_) {
     TestPath path = Make(name);
-    const GetOutcome got = GetPages(*store_, path, 0, state.pages.size(), setup_.page_bytes);
+    const GetOutcome got = GetPages(*store_, path, 0, state.pages.size(), PageBytes(name));
     CHECK(CountOk(got.states) == state.pages.size());
     CHECK(got.wrong == 0);
   }
 }
 
 void ScriptedHistory::Check() {
+  disk_.SetCapacity(UINT64_MAX);
   ExpectNoMoreFailures();
   if (store_ == nullptr) Open();
   if (store_ == nullptr) return;
   StateOf(kNeverPut, 8);
   CheckPromises();
   CheckNothingLeaks(*store_, *disk_.Attach(), "/store");
+  NoteEvicted();
   CheckPromises();
-  CheckRepair();
-  CheckAllThere();
-  CHECK(store_->Flush().ok());
+  if (setup_.evicts) {
+    CheckRepairWhenFull();
+  } else {
+    CheckRepair();
+    CheckAllThere();
+  }
+  Flush();
   Crash(SimulatedCrash::kPower);
   Open();
-  if (store_ != nullptr) CheckAllThere();
+  if (store_ == nullptr) return;
+  if (setup_.evicts) {
+    CheckPromises();
+  } else {
+    CheckAllThere();
+  }
 }
 
 // ---- Everywhere ---------------------------------------------------------------------------------
@@ -274,8 +384,9 @@ void CrashAnywhere(SimulatedCrash kind, const HistorySetup& setup, const Script&
     CAPTURE(n, static_cast<int>(kind));
     SimulatedDisk disk(n);
     ScriptedHistory history(disk, setup);
+    if (setup.prepare) setup.prepare(history);
     disk.SetCrashAt(n, kind);
-    history.Open();
+    if (!setup.prepare) history.Open();
     script(history);
     history.Close();
     through = !disk.crashed();
@@ -291,7 +402,7 @@ void FailAnyOperation(int error, SimulatedCrash then, const HistorySetup& setup,
     CAPTURE(n, error, static_cast<int>(then));
     SimulatedDisk disk(n);
     ScriptedHistory history(disk, setup);
-    history.Open();
+    Prepare(history, setup);
     const uint64_t before = disk.operations();
     history.ExpectFailures();
     disk.FailOperation(n, error);
@@ -311,9 +422,9 @@ void FailAnyRead(const HistorySetup& setup, const Script& script) {
     CAPTURE(n);
     SimulatedDisk disk(n);
     ScriptedHistory history(disk, setup);
-    history.Open();
+    Prepare(history, setup);
     const uint64_t before = disk.counts().reads;
-    history.ExpectFailures();
+    history.ExpectFailedReads();
     disk.FailRead(n, EIO);
     script(history);
     through = disk.counts().reads - before < n;

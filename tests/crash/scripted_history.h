@@ -22,17 +22,28 @@
 
 namespace lamina::testing {
 
+class ScriptedHistory;
+using Script = std::function<void(ScriptedHistory&)>;
+
 // How the store of a history is opened.
 struct HistorySetup {
   std::string options = {};
   size_t page_bytes = 600;
   ArrangeStore arrange = {};
+  // In place of the option, which does not go that low. 0: the option.
+  uint64_t capacity_bytes = 0;
+  // The store becomes full: a page is promised for as long as a slot holds it alive.
+  bool evicts = false;
+  // Before anything comes over the history, which may then have the store open or not. Empty: the
+  // open is the first that something may come over.
+  Script prepare = {};
 };
 
 // Paths of one root and one number have the same pages, however many are named.
 struct PathName {
   std::string root;
   uint32_t number = 0;
+  size_t page_bytes = 0;  // 0: as the setup has it
   auto operator<=>(const PathName&) const = default;
 };
 
@@ -44,6 +55,8 @@ class ScriptedHistory {
   // As long as no failure was asked for, each has to succeed.
 
   void Open();
+  // With these options behind the setup's, and this capacity.
+  void OpenAs(const std::string& options, uint64_t capacity_bytes);
   void Put(const PathName& name, size_t first, size_t count);
   // Without payloads: for an index of some size. They cannot be got, only probed.
   void PutEntries(const PathName& name, size_t first, size_t count);
@@ -51,6 +64,11 @@ class ScriptedHistory {
   void Erase(const PathName& name, size_t first, size_t count);
   void EraseRoot(const std::string& root);
   void Flush();
+  // Every `step`-th of these pages, as if it were evicted.
+  void Condemn(const PathName& name, size_t first, size_t count, size_t step);
+  // What it says that it has done.
+  CollectReport CollectGarbage();
+  void SetCapacity(uint64_t bytes);
   void CompactAll();
   void SetShape(const Shape& shape);
   // All background work that there is.
@@ -63,11 +81,12 @@ class ScriptedHistory {
   void Crash(SimulatedCrash kind);
   // From now on a step may fail. What a sync that fails takes along is promised no longer.
   void ExpectFailures() { failures_ = true; }
+  // Likewise, but nothing but reads fails: no page goes for it.
+  void ExpectFailedReads() { failures_ = reads_alone_ = true; }
+  // From now on the disk has so many bytes free, until Check.
+  void LeaveOnDisk(uint64_t bytes);
   // What could not be read before can be now: a look-up that misses it has it tried again.
   void ExpectNoMoreFailures();
-  // The open that went before noted what it could not read: pages may be lost to that, not come
-  // back.
-  void Excuse();
 
   // ---- What is left
 
@@ -92,6 +111,7 @@ class ScriptedHistory {
   };
   struct PathState {
     std::vector<Promise> pages;
+    std::vector<uint64_t> tags;  // of those that were acknowledged
     bool entries_only = false;
   };
 
@@ -101,12 +121,17 @@ class ScriptedHistory {
   void Expect(const char* step, const Status& status);
   // The pages of a step that was begun; what it promises once it was acknowledged.
   void Begun(const PathName& name, size_t first, size_t count);
-  void Acknowledged(const PathName& name, size_t first, const std::vector<PageState>& states);
+  void Acknowledged(const PathName& name, size_t first, const std::vector<PageState>& states,
+                    const TestPath& path);
+  [[nodiscard]] size_t PageBytes(const PathName& name) const;
+  void AfterStep();
   void NoteLatched();
+  void NoteEvicted();
   void Weaken(Promise from, Promise to);
   void CheckPromises();
   void CheckPage(const PathName& name, size_t page, PageState state);
   void CheckRepair();
+  void CheckRepairWhenFull();
   void CheckAllThere();
 
   SimulatedDisk& disk_;
@@ -115,14 +140,14 @@ class ScriptedHistory {
   std::unique_ptr<Store> store_;
   Status open_status_;
   bool failures_ = false;
+  bool reads_alone_ = false;
+  uint64_t evicted_ = 0;  // pages at most, by this opening, as last looked at
   std::map<PathName, PathState> paths_;
 };
 
-using Script = std::function<void(ScriptedHistory&)>;
-
-// Each opens a store, runs the script, which may close and open it again, and checks what is left;
-// from the first operation (or read) on, the next time from the second, until the script goes
-// through: then the store is closed and has to have everything.
+// Each opens a store, or prepares it, runs the script, which may close and open it again, and
+// checks what is left; from the first operation (or read) on, the next time from the second, until
+// the script goes through: then the store is closed and has to have everything.
 void CrashAnywhere(SimulatedCrash kind, const HistorySetup& setup, const Script& script);
 void FailAnyOperation(int error, SimulatedCrash then, const HistorySetup& setup,
                       const Script& script);
