@@ -87,17 +87,20 @@ uint64_t Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop
     location.found = location.found && Counts(path, page, location.entry);
   }
   SplitIntoStems(path, first, count);
+  ahead_.clear();
+  asked_ahead_ = false;
   for (const Stem& stem : stems_) FindInMemtables(path, stem);
   if (view_.runs.empty()) return 0;
   AskFilters(path);
-  FetchBlocks();
+  FetchBlocks(candidates_);
   size_t candidate = 0;
   for (size_t stem = 0; stem < stems_.size(); ++stem) {
     if (FindInRuns(path, stem, stop_at_miss, &candidate)) continue;
     TallyRest(path, stem + 1, candidate);
     break;
   }
-  for (const Candidate& one : candidates_) one.table->CountUnused(one.lookup);
+  for (const auto* fetched : {&candidates_, &ahead_})
+    for (const Candidate& one : *fetched) one.table->CountUnused(one.lookup);
   CountTally();
   return lookups_missing_ + lookups_existing_ + stem_scans_;
 }
@@ -133,19 +136,19 @@ void Locator::AskFilters(const Path::Impl& path) noexcept {
 }
 
 // Blocks that are not cached are read over all stems and runs together.
-void Locator::FetchBlocks() noexcept {
-  if (cache_ == nullptr || candidates_.empty()) return;
+void Locator::FetchBlocks(std::span<Candidate> candidates) noexcept {
+  if (cache_ == nullptr || candidates.empty()) return;
   bool missing = false;
   std::vector<uint64_t> offsets;
-  for (const Candidate& candidate : candidates_) {
+  for (const Candidate& candidate : candidates) {
     const bool all_known = candidate.table->BlocksFor(candidate.lookup, &offsets);
     missing = missing || !all_known || !offsets.empty();
   }
   if (!missing) return;
   auto queue = queues_.Acquire();
   if (!queue.ok()) return;  // no matter: blocks are then read one by one
-  fetcher_.emplace(cache_);
-  for (Candidate& candidate : candidates_) fetcher_->Add(candidate.table, &candidate.lookup);
+  if (!fetcher_) fetcher_.emplace(cache_);
+  for (Candidate& candidate : candidates) fetcher_->Add(candidate.table, &candidate.lookup);
   const auto began = std::chrono::steady_clock::now();
   const size_t blocks = fetcher_->Run(queue->get());
   StoreCounters::Add(counters_.blocks_fetched, blocks);
@@ -156,6 +159,59 @@ void Locator::FetchBlocks() noexcept {
   const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
   StoreCounters::Add(counters_.lone_fetches, 1);
   StoreCounters::Add(counters_.lone_fetch_ns, static_cast<uint64_t>(ns));
+}
+
+// The tables that a search for the rest of this stem and for all stems behind it will walk, as far
+// as filters tell. Of tables that claim the same page those count that claim the next one too: one
+// that does not most likely claims by mistake.
+void Locator::AskFiltersAhead(const Path::Impl& path, size_t first_stem) noexcept {
+  std::vector<const Table*> claiming;
+  for (size_t i = first_stem; i < stems_.size(); ++i) {
+    const Stem& stem = stems_[i];
+    const auto claims = [&](const Table* table, uint32_t page) {
+      return page < stem.lookup.end && table->MayContain(stem.lookup.page_key(page));
+    };
+    uint32_t page = NextMissing(path, stem, stem.lookup.first);
+    while (page < stem.lookup.end) {
+      claiming.clear();
+      for (const OpenRun& run : view_.runs) {
+        const Table* table = run.TableFor(stem.lookup.key(page));
+        if (table != nullptr && claims(table, page)) claiming.push_back(table);
+      }
+      const auto one_page =
+          std::stable_partition(claiming.begin(), claiming.end(),
+                                [&](const Table* table) { return claims(table, page + 1); });
+      if (one_page != claiming.begin()) claiming.erase(one_page, claiming.end());
+      for (const Table* table : claiming) {
+        Candidate& candidate = ahead_.emplace_back(Candidate{i, table, stem.lookup});
+        candidate.lookup.first = page;
+      }
+      do ++page;
+      while (std::any_of(claiming.begin(), claiming.end(),
+                         [&](const Table* table) { return claims(table, page); }));
+      page = NextMissing(path, stem, page);
+    }
+  }
+}
+
+// Before a lookup that no block was fetched for. The first that needs one fetches for all that are
+// to come: a path that was put turn by turn lies in many runs, one behind the other.
+StemLookup* Locator::FetchAhead(const Path::Impl& path, size_t stem, const Table& table,
+                                StemLookup* lookup) noexcept {
+  if (cache_ == nullptr) return lookup;
+  if (!asked_ahead_) {
+    std::vector<uint64_t> offsets;
+    if (table.BlocksFor(*lookup, &offsets) && offsets.empty()) return lookup;
+    asked_ahead_ = true;
+    AskFiltersAhead(path, stem);
+    FetchBlocks(ahead_);
+  }
+  for (Candidate& one : ahead_) {
+    if (one.stem != stem || one.table != &table || one.lookup.first > lookup->first) continue;
+    one.lookup.first = lookup->first;
+    return &one.lookup;
+  }
+  return lookup;
 }
 
 bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
@@ -184,7 +240,7 @@ bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
       if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
       StemLookup lookup = stem.lookup;
       lookup.first = page;
-      FindInTable(path, stem, *table, &lookup);
+      FindInTable(path, stem, *table, FetchAhead(path, stem_index, *table, &lookup));
       if (found(page)) break;
     }
     Tally(accepted_ - before);

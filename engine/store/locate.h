@@ -5,13 +5,15 @@
 // path; repeat from the next page not found. An entry counts only if its slot bears its tag, and
 // any that counts is right, since pages are immutable: there is no "newest wins".
 //
-// What is not in memory is fetched first, over all stems and runs together, so that a cold path
-// costs one or two device latencies and not one for each stem.
+// What is not in memory is fetched first, over all stems and runs together, and once more for what
+// later pages need if they lie in other runs: so a cold path costs one to four device latencies and
+// not one for each stem and run.
 #ifndef LAMINA_ENGINE_STORE_LOCATE_H_
 #define LAMINA_ENGINE_STORE_LOCATE_H_
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/base/status.h"
@@ -57,7 +59,11 @@ class Locator {
   void SplitIntoStems(const Path::Impl& path, size_t first, size_t count) noexcept;
   void FindInMemtables(Path::Impl& path, const Stem& stem) noexcept;
   void AskFilters(const Path::Impl& path) noexcept;
-  void FetchBlocks() noexcept;
+  void FetchBlocks(std::span<Candidate> candidates) noexcept;
+  void AskFiltersAhead(const Path::Impl& path, size_t first_stem) noexcept;
+  // Returns the lookup to make in `lookup`'s place, which blocks may have been fetched for.
+  StemLookup* FetchAhead(const Path::Impl& path, size_t stem, const Table& table,
+                         StemLookup* lookup) noexcept;
   // False when a page is missing and `stop_at_miss`. `candidate` moves behind those of the stem.
   bool FindInRuns(Path::Impl& path, size_t stem, bool stop_at_miss, size_t* candidate) noexcept;
   void FindInTable(Path::Impl& path, const Stem& stem, const Table& table,
@@ -78,6 +84,8 @@ class Locator {
   StoreCounters& counters_;
   std::vector<Stem> stems_;
   std::vector<Candidate> candidates_;  // by stem, then newest run first
+  std::vector<Candidate> ahead_;       // likewise, for pages behind a stem's first missing one
+  bool asked_ahead_ = false;
   // Pins what was fetched until it has been looked at: a small cache might lose it before.
   std::optional<BlockFetcher> fetcher_;
   std::vector<FoundEntry> found_;

@@ -1,7 +1,9 @@
-// What locating pages costs is counted, whatever it was for.
+// What locating pages costs: blocks, which are counted whatever they were for, and how often a call
+// waits for the device.
 #include <catch2/catch.hpp>
 
 #include "tests/store/simulated_store.h"
+#include "tests/store/watched_file_system.h"
 
 namespace lamina::testing {
 namespace {
@@ -43,6 +45,75 @@ TEST_CASE("blocks fetched from runs that were then not asked are counted", "[sim
   REQUIRE(counters.block_reads_true == 2 * kPathsPerRun);
   REQUIRE(counters.block_reads_false_positive > by_puts);
   REQUIRE(counters.block_reads_unused == unused);
+}
+
+// Reads that depend on each other: those that a queue is given between two waits count as one.
+class DependentReads {
+ public:
+  explicit DependentReads(Watcher& watcher) : watcher_(watcher) {
+    watcher.Set([this](WatchedOperation operation, const std::string& /*path*/,
+                       std::span<const iovec> buffers) {
+      if (operation == WatchedOperation::kRead && (buffers.empty() || waited_)) ++count_;
+      if (operation == WatchedOperation::kRead) waited_ = buffers.empty();
+      if (operation == WatchedOperation::kWait) waited_ = true;
+    });
+  }
+  ~DependentReads() { watcher_.Clear(); }
+  DependentReads(const DependentReads&) = delete;
+  DependentReads& operator=(const DependentReads&) = delete;
+  [[nodiscard]] size_t count() const { return count_; }
+
+ private:
+  Watcher& watcher_;
+  bool waited_ = true;
+  size_t count_ = 0;
+};
+
+TEST_CASE("a cold prefix of 128 pages is found with at most four dependent reads", "[simulated]") {
+  // A conversation's turns, each put on its own, with what other conversations put in between.
+  const size_t turn = GENERATE(size_t{128}, size_t{64}, size_t{24}, size_t{8}, size_t{3});
+  CAPTURE(turn);
+  constexpr size_t kPages = 128;
+  constexpr uint32_t kOthers = 40;
+  Watcher watcher;
+  SimulatedDisk disk(7);
+  const auto open = [&] {
+    auto opened = OpenSimulatedStore(std::make_unique<WatchedFileSystem>(disk.Restart(), watcher),
+                                     "capacity_bytes=4G;filter_bits=10");
+    REQUIRE(opened.ok());
+    return std::move(*opened);
+  };
+  std::unique_ptr<Store> store = open();
+  const auto path_of = [&](uint32_t i) { return MakePath(*store, "model", Tokens(i * 1000, 400)); };
+  {
+    TestPath path = path_of(0);
+    uint32_t others = 1;
+    for (size_t page = 0; page < kPages; page += turn) {
+      const size_t count = std::min(turn, kPages - page);
+      REQUIRE(*store->impl()->PutEntries(*path.path->impl(), page, count, 4096) == count);
+      for (uint32_t i = 0; i < kOthers; ++i, ++others) {
+        TestPath other = path_of(others);
+        REQUIRE(*store->impl()->PutEntries(*other.path->impl(), 0, 64, 4096) == 64);
+      }
+      REQUIRE(store->Flush().ok());
+      while (store->impl()->scheduler().RunOne()) {
+      }
+    }
+  }
+  store.reset();
+  store = open();
+  TestPath path = path_of(0);
+  const DependentReads reads(watcher);
+  REQUIRE(CountOk(ProbePages(*store, path, 0, kPages)) == kPages);
+  const size_t cold = reads.count();
+  // In more runs than that, where turns are short.
+  if (turn == 3) CHECK(store->impl()->CurrentView()->runs.size() > 4);
+  CHECK(cold > 0);
+  CHECK(cold <= 4);
+  // Warm: none.
+  TestPath again = path_of(0);
+  REQUIRE(CountOk(ProbePages(*store, again, 0, kPages)) == kPages);
+  CHECK(reads.count() == cold);
 }
 
 }  // namespace

@@ -18,10 +18,10 @@
 
 namespace lamina::testing {
 
-enum class WatchedOperation { kOpen, kRead, kWrite, kPunch };
+enum class WatchedOperation { kOpen, kRead, kWrite, kPunch, kWait };
 
 // What is about to be asked, on the thread that asks: of which file, and for reads and writes of
-// queues the buffers. Others, and what this asks itself, go on meanwhile.
+// queues, which end with a wait, the buffers. Others, and what this asks itself, go on meanwhile.
 using Watch = std::function<void(WatchedOperation operation, const std::string& path,
                                  std::span<const iovec> buffers)>;
 
@@ -93,7 +93,10 @@ class WatchedQueue final : public IoQueue {
     request->file = &static_cast<const WatchedFile*>(request->file)->below();
     queue_->Submit(request);
   }
-  IoRequest* Wait() noexcept override { return Restore(queue_->Wait()); }
+  IoRequest* Wait() noexcept override {
+    watcher_.Call(WatchedOperation::kWait, "");
+    return Restore(queue_->Wait());
+  }
   IoRequest* Poll() noexcept override { return Restore(queue_->Poll()); }
   [[nodiscard]] size_t pending() const noexcept override { return queue_->pending(); }
   [[nodiscard]] size_t depth() const noexcept override { return queue_->depth(); }
