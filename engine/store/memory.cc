@@ -1,9 +1,11 @@
 // How memory_bytes is divided, and what keeps to its part:
 //
-//   work in progress        a sixteenth, at most 16 MiB: what flushes, merges and checkpoints hold
-//                           while they run, and what the allocator cannot give back
+//   work in progress        a sixteenth, at most 32 MiB: what flushes, merges, moves and
+//                           checkpoints hold while they run, and what the allocator cannot give
+//                           back
 //   memtables and buffers   fixed at open
-//   eviction policy         a quarter of what slots left at open, at most
+//   eviction policy         a quarter of what slots left at open, at most, its state included
+//                           while that is saved or loaded
 //   slots                   what the rest leaves, but for a sixteenth kept for tables: segments are
 //                           not added beyond that, and the store is full
 //   tables                  filters, as many bits as slots and the rest leave; their top indexes
@@ -14,6 +16,7 @@
 #include <algorithm>
 
 #include "engine/store/store_impl.h"
+#include "tensorlog/eviction/state_format.h"
 #include "tensorlog/segment_table.h"
 
 namespace lamina {
@@ -26,7 +29,7 @@ constexpr uint64_t kFilterMemoryShare = 4;
 // and a top index for each slot, of 32 bytes, and half as many more entries that are dead.
 constexpr uint64_t kTableMemoryShare = 16;
 constexpr uint64_t kWorkMemoryShare = 16;
-constexpr uint64_t kMostWorkMemory = uint64_t{16} << 20;
+constexpr uint64_t kMostWorkMemory = uint64_t{32} << 20;
 
 uint64_t Without(uint64_t bytes, uint64_t taken) noexcept {
   return bytes > taken ? bytes - taken : 0;
@@ -41,6 +44,12 @@ uint64_t Store::Impl::FixedMemoryBytes() const noexcept {
 
 uint64_t Store::Impl::WorkMemoryBytes() const noexcept {
   return std::min(kMostWorkMemory, options_.memory_bytes / kWorkMemoryShare);
+}
+
+// With the state that is made of it when it is saved.
+uint64_t Store::Impl::PolicyUseBytes() const noexcept {
+  const uint64_t bytes = evictor_->memory_bytes();
+  return bytes + bytes * kSavedRecordBytes / RecordTable::kBytesPerRecord;
 }
 
 // What filters may take. What smaller memtables than the options allow leave is theirs: slots,
@@ -65,7 +74,7 @@ uint64_t Store::Impl::ElasticMemoryBytes() const noexcept {
 // is about to be added, so that a store that grows stays within its memory.
 void Store::Impl::SizeCache() noexcept {
   const uint64_t others = SegmentTable::kIndexBytes + budget_.memory_bytes() +
-                          tables_->memory_bytes() + evictor_->memory_bytes();
+                          tables_->memory_bytes() + PolicyUseBytes();
   if (tuner_ != nullptr) FitMemtable(Without(options_.memory_bytes, others));
   const uint64_t used = others + FixedMemoryBytes();
   cache_->SetCapacity(static_cast<size_t>(Without(options_.memory_bytes, used)));

@@ -13,7 +13,7 @@ namespace {
 
 // What is read before it is written, bytes; two syncs are paid for each batch. Less when memory is
 // scarce; more for a page that is larger.
-constexpr uint64_t kBatchBytes = uint64_t{32} << 20;
+constexpr uint64_t kBatchBytes = uint64_t{16} << 20;
 constexpr uint64_t kMemoryShare = 32;
 constexpr size_t kMaxBatchPages = 1024;
 

@@ -13,6 +13,7 @@
 #include "engine/store/policy_file.h"
 #include "engine/store/recovery.h"
 #include "engine/store/store_impl.h"
+#include "tensorlog/eviction/state_format.h"
 
 namespace lamina {
 namespace {
@@ -424,7 +425,9 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
   EvictorOptions how;
   how.policy.kind = static_cast<PolicyKind>(options_.eviction);
   how.policy.seed = environment_.seed == 0 ? store_id_.high : environment_.seed;
-  how.policy.record_bytes = PolicyRecordBytes();
+  // What is left of it is for the saved state, and for its place in a second table while it loads.
+  how.policy.record_bytes = PolicyMemoryBytes() * RecordTable::kBytesPerRecord /
+                            (RecordTable::kBytesPerRecord + kSavedRecordBytes + sizeof(RecordId));
   how.admission = options_.admission;
   how.page_tokens = options_.page_tokens;
   how.locate = [this](Path::Impl& path, size_t first, size_t count) {
@@ -442,11 +445,11 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
     }
   }
   evictor_->OnRecovered();
-  policy_memory_bytes_ = std::max(PolicyRecordBytes(), evictor_->memory_bytes());
+  policy_memory_bytes_ = std::max(PolicyMemoryBytes(), evictor_->memory_bytes());
 }
 
 // A quarter of what slots, filters and memtables leave of the budget.
-uint64_t Store::Impl::PolicyRecordBytes() const noexcept {
+uint64_t Store::Impl::PolicyMemoryBytes() const noexcept {
   const uint64_t used = log_->memory_bytes() + FixedMemoryBytes();
   return options_.memory_bytes > used ? (options_.memory_bytes - used) / 4 : 0;
 }

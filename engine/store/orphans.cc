@@ -16,9 +16,8 @@ class OrphanTask final : public BackgroundTask {
   explicit OrphanTask(Store::Impl& store) noexcept : store_(store) {}
 
   // A memtable or a table a step. Suspects are the slots that bear a tag when the walk begins;
-  // their entries were published before. A page may be put again meanwhile, into the slot that
-  // bears its tag without an entry: so before anything is freed, what was published during the walk
-  // is walked, too.
+  // their entries were published before. Any of them may be put into meanwhile: so before anything
+  // is freed, what was published during the walk is walked, too.
   Result<Progress> Step() noexcept override {
     if (view_ == nullptr) {
       CollectSuspects();
@@ -45,9 +44,9 @@ class OrphanTask final : public BackgroundTask {
     // Entry and tag are published in one step: under this lock no slot is between the two.
     std::lock_guard lock(store_.publish_mutex_);
     store_.log_->ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
-      std::vector<uint64_t>& tags = suspects_[segment.id()];
-      tags.resize(segment.slot_count());
-      tags[number] = slot.tag();
+      std::vector<bool>& suspect = suspects_[segment.id()];
+      suspect.resize(segment.slot_count());
+      suspect[number] = slot.tag() != 0;
     });
     TakeView();
   }
@@ -103,8 +102,8 @@ class OrphanTask final : public BackgroundTask {
       const Entry& entry = entries.entry();
       const auto segment = suspects_.find(entry.slot.segment);
       if (segment == suspects_.end() || entry.slot.slot >= segment->second.size()) continue;
-      uint64_t& tag = segment->second[entry.slot.slot];
-      if (tag == entry.tag(entries.key().fingerprints.back())) tag = 0;
+      const uint64_t tag = entry.tag(entries.key().fingerprints.back());
+      if (store_.log_->Keeps(entry.slot, tag)) segment->second[entry.slot.slot] = false;
     }
     return entries.status();
   }
@@ -120,11 +119,12 @@ class OrphanTask final : public BackgroundTask {
       for (const auto& memtable : memtables_)
         LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
       memtables_.clear();
-      for (const auto& [segment, tags] : suspects_) {
-        for (uint32_t slot = 0; slot < tags.size(); ++slot) {
-          if (tags[slot] != 0 && store_.log_->Free({segment, slot}, tags[slot])) ++freed;
-        }
-      }
+      store_.log_->ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
+        const auto suspect = suspects_.find(segment.id());
+        if (suspect == suspects_.end() || !suspect->second[number]) return;
+        const uint64_t tag = slot.tag();
+        if (tag != 0 && store_.log_->Free({segment.id(), number}, tag)) ++freed;
+      });
     }
     StoreCounters::Add(store_.counters_.orphan_slots_freed, freed);
     if (freed > 0) store_.dirty_.store(true, std::memory_order_release);
@@ -138,7 +138,7 @@ class OrphanTask final : public BackgroundTask {
   std::vector<std::pair<TableMeta, std::shared_ptr<Table>>> tables_;
   std::set<std::shared_ptr<Memtable>> known_memtables_;  // walked, or to be
   std::set<TableNumber> known_tables_;
-  std::map<uint32_t, std::vector<uint64_t>> suspects_;  // by segment: a slot's tag, or 0
+  std::map<uint32_t, std::vector<bool>> suspects_;  // by segment and slot
 };
 
 std::unique_ptr<BackgroundTask> Store::Impl::NextOrphanWalk() noexcept {

@@ -313,7 +313,8 @@ class Store::Impl final : private SegmentSource {
   Status OpenTensorLog(ManifestState* state) noexcept;
   Status OpenIndex(std::shared_ptr<Memtable> replayed) noexcept;
   void MakeEvictor(const ManifestState& state) noexcept;
-  [[nodiscard]] uint64_t PolicyRecordBytes() const noexcept;
+  [[nodiscard]] uint64_t PolicyMemoryBytes() const noexcept;
+  [[nodiscard]] uint64_t PolicyUseBytes() const noexcept;
   void NoteReplay(const Recovery& recovery, const JournalReplay& replay) noexcept;
   void RestoreWriteLevel(ManifestState* state, uint64_t replayed) noexcept;
   void StartBackground() noexcept;

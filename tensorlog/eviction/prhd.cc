@@ -251,24 +251,16 @@ void Prhd::Watch(RecordId id, int sign) noexcept {
   model_.Watch(record.heat.bits, tick, records_.bucket_of(id), sign);
 }
 
-// A table of another size, with the newest records that fit.
+// The newest records that fit stay.
 void Prhd::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept {
   EndRequest();
-  RecordTable table(RecordLimit(capacity_pages, record_bytes));
-  if (table.limit() == records_.limit()) return;
-  while (records_.size() > table.limit()) {
+  const uint64_t limit = RecordTable::LimitOf(RecordLimit(capacity_pages, record_bytes));
+  while (records_.size() > limit) {
     const RecordId oldest = records_.oldest();
     LearnEnd(oldest, false);
     records_.Remove(oldest);
   }
-  for (uint32_t bucket = 0; bucket < kAgeBuckets; ++bucket) {
-    for (RecordId id = records_.oldest(bucket); id != kNoRecord; id = records_.newer(id)) {
-      Record& copy = table[table.Insert(records_[id].key, bucket)];
-      copy.heat = records_[id].heat;
-      copy.features = records_[id].features;
-    }
-  }
-  records_ = std::move(table);
+  if (limit != records_.limit()) records_.Resize(limit);
 }
 
 void Prhd::Save(std::string* out) noexcept {

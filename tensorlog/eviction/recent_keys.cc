@@ -17,12 +17,9 @@ bool RecentKeys::Touch(uint64_t key) noexcept {
 }
 
 void RecentKeys::SetCapacity(uint64_t capacity_pages, uint64_t record_bytes) noexcept {
-  RecordTable table(Limit(capacity_pages, record_bytes));
-  if (table.limit() == table_.limit()) return;
-  while (table_.size() > table.limit()) table_.Remove(table_.oldest());
-  for (RecordId id = table_.oldest(); id != kNoRecord; id = table_.newer(id))
-    table.Insert(table_[id].key, 0);
-  table_ = std::move(table);
+  const uint64_t limit = RecordTable::LimitOf(Limit(capacity_pages, record_bytes));
+  while (table_.size() > limit) table_.Remove(table_.oldest());
+  if (limit != table_.limit()) table_.Resize(limit);
 }
 
 Status RecentKeys::Load(const SavedState& state) noexcept {

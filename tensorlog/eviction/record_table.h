@@ -2,13 +2,14 @@
 // stand in queues, one per age bucket, each in order of last use.
 //
 // Bounded: the owner drops the oldest record before it adds one beyond limit(). 36 bytes a record,
-// allocated at once, touched as it fills.
+// of which 32 are allocated as it fills, in chunks, so that it changes its size in place.
 #ifndef LAMINA_TENSORLOG_EVICTION_RECORD_TABLE_H_
 #define LAMINA_TENSORLOG_EVICTION_RECORD_TABLE_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "tensorlog/eviction/age_buckets.h"
@@ -43,11 +44,19 @@ class RecordTable {
   [[nodiscard]] size_t limit() const noexcept { return limit_; }
   [[nodiscard]] size_t size() const noexcept { return size_; }
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
+  // Changes the limit, to size() at least. Ids of records may change.
+  void Resize(uint64_t limit) noexcept;
+  // What Resize makes of a limit.
+  static size_t LimitOf(uint64_t limit) noexcept;
 
   // kNoRecord if there is none.
   [[nodiscard]] RecordId Find(uint64_t key) const noexcept;
-  [[nodiscard]] Record& operator[](RecordId id) noexcept { return records_[id]; }
-  [[nodiscard]] const Record& operator[](RecordId id) const noexcept { return records_[id]; }
+  [[nodiscard]] Record& operator[](RecordId id) noexcept {
+    return chunks_[id / kChunkRecords][id % kChunkRecords];
+  }
+  [[nodiscard]] const Record& operator[](RecordId id) const noexcept {
+    return chunks_[id / kChunkRecords][id % kChunkRecords];
+  }
 
   // Adds a record as the newest of `bucket`. The key must be new, and size() below limit().
   RecordId Insert(uint64_t key, uint32_t bucket) noexcept;
@@ -60,7 +69,7 @@ class RecordTable {
   [[nodiscard]] RecordId oldest(uint32_t bucket) const noexcept { return queues_[bucket].oldest; }
   [[nodiscard]] RecordId oldest() const noexcept;
   // The next newer record in the same bucket.
-  [[nodiscard]] RecordId newer(RecordId id) const noexcept { return records_[id].newer_; }
+  [[nodiscard]] RecordId newer(RecordId id) const noexcept { return (*this)[id].newer_; }
 
  private:
   struct Queue {
@@ -69,14 +78,19 @@ class RecordTable {
   };
   static constexpr uint32_t kBucketShift = 26;
   static constexpr uint32_t kChainMask = (1u << kBucketShift) - 1;  // also: no next record
+  static constexpr RecordId kChunkRecords = 1u << 10;
 
   [[nodiscard]] size_t SlotOf(uint64_t key) const noexcept;
   void Unlink(RecordId id) noexcept;
   void Append(RecordId id, uint32_t bucket) noexcept;
+  void Link(RecordId id) noexcept;
+  void MoveBelow(RecordId end) noexcept;
+  [[nodiscard]] RecordId NextOf(RecordId id) const noexcept;
 
   size_t limit_;
   size_t size_ = 0;
-  std::vector<Record> records_;
+  RecordId end_ = 0;  // ids below it have been used
+  std::vector<std::unique_ptr<Record[]>> chunks_;
   std::vector<RecordId> heads_;  // by hash, as many as limit_
   RecordId free_ = kNoRecord;
   std::array<Queue, kAgeBuckets> queues_;

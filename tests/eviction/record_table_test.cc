@@ -79,8 +79,38 @@ TEST_CASE("a record table agrees with lists after any sequence of changes") {
       model.Insert(key, bucket);
     }
     if (step % 100 == 0) RequireSame(table, &model);
+    if (random.Below(200) != 0) continue;
+    const uint64_t limit = 5 + random.Below(60);
+    while (table.size() > limit) {
+      model.Remove(table[table.oldest()].key);
+      table.Remove(table.oldest());
+    }
+    table.Resize(limit);
+    REQUIRE(table.limit() == limit);
+    RequireSame(table, &model);
   }
   RequireSame(table, &model);
+}
+
+TEST_CASE("a record table that becomes smaller gives its memory back and keeps every record") {
+  RecordTable table(50'000);
+  for (uint64_t key = 0; key < 50'000; ++key)
+    table.Insert(key, static_cast<uint32_t>(key % kAgeBuckets));
+  // From everywhere: what stays lies in all of it.
+  for (uint64_t key = 0; key < 50'000; ++key)
+    if (key % 5 != 0) table.Remove(table.Find(key));
+  table.Resize(10'000);
+  CHECK(table.memory_bytes() <= 10'000 * RecordTable::kBytesPerRecord);
+  for (uint64_t key = 0; key < 50'000; ++key) {
+    const RecordId id = table.Find(key);
+    REQUIRE((id != kNoRecord) == (key % 5 == 0));
+    if (id == kNoRecord) continue;
+    REQUIRE(id < 10'000);
+    REQUIRE(table.bucket_of(id) == key % kAgeBuckets);
+  }
+  table.Resize(20'000);
+  for (uint64_t key = 60'000; key < 70'000; ++key) table.Insert(key, 0);
+  CHECK(table.size() == 20'000);
 }
 
 TEST_CASE("a full record table takes the memory it says") {

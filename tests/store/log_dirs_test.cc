@@ -321,6 +321,8 @@ TEST_CASE("a store whose own directory is ill does not open", "[simulated]") {
   f.illness = {};
   f.Open();
   CHECK(f.Present(0, 256) == 256);
+}
+
 TEST_CASE("a put into a store whose only log directory is not there is rejected for that reason",
           "[simulated]") {
   SimulatedDisk disk(12);

@@ -1,7 +1,19 @@
 // What is open stays within memory_bytes, so that the next open has enough of it too.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <fstream>
 
 #include "tests/store/quiet_store.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LAMINA_TEST_HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LAMINA_TEST_HAS_SANITIZER 1
+#endif
+#endif
 
 namespace lamina::testing {
 namespace {
@@ -41,6 +53,79 @@ TEST_CASE("slots and filters grow no further than the memory, and the store open
   store.Reopen();  // requires that it opens
   REQUIRE(MemoryUse(store) <= kMemory);
 }
+
+#ifndef LAMINA_TEST_HAS_SANITIZER  // which take memory of their own
+
+// Of this process, KiB: "VmRSS", of it "RssFile", or "VmHWM", the most of it since ForgetPeak.
+uint64_t Resident(const std::string& what) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(what)) return std::strtoull(line.c_str() + what.size() + 1, nullptr, 10);
+  return 0;
+}
+
+void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+// Runs `work` in a process of its own, which ends there. By how many KiB it grew at most, but for
+// the program's code.
+template <class Work>
+uint64_t GrowthOf(Work work) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ForgetPeak();
+    const uint64_t before = Resident("VmRSS") - Resident("RssFile");
+    work();
+    const uint64_t growth = Resident("VmHWM") - Resident("RssFile") - before;
+    const bool told = write(ends[1], &growth, sizeof growth) == sizeof growth;
+    _exit(told ? 0 : 1);
+  }
+  close(ends[1]);
+  uint64_t growth = 0;
+  REQUIRE(read(ends[0], &growth, sizeof growth) == sizeof growth);
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+  return growth;
+}
+
+void PutManyPages(Store& store, uint32_t first, uint32_t paths) {
+  constexpr size_t kPages = 16;
+  const std::vector<std::byte> payload = Payload(1, 4096);
+  const std::vector<const void*> buffers(kPages, payload.data());
+  const std::vector<size_t> sizes(kPages, payload.size());
+  for (uint32_t i = first; i < first + paths; ++i) {
+    TestPath path = MakePath(store, "model", Tokens(i * 100, kPages));
+    if (!store.Put(*path.path, 0, kPages, {buffers, sizes, 1}, {}).ok()) _exit(2);
+  }
+}
+
+TEST_CASE("a process grows by no more than memory_bytes while it fills, overwrites and recovers") {
+  constexpr uint64_t kLimit = uint64_t{16} << 20;
+  // Least pages: more slots and records of the policy than memory is for.
+  const Options options = TestOptions("capacity_bytes=256M;memory_bytes=" + std::to_string(kLimit) +
+                                      ";memtable_bytes=4M;admission=all");
+  const TemporaryDirectory directory;
+  const std::string path = directory / "store";
+  // Each process but the last ends without closing its store.
+  const auto work = [&](uint32_t first, uint32_t paths, bool close) {
+    return GrowthOf([&] {
+      auto store = OpenStore(path, options);
+      PutManyPages(*store, first, paths);
+      if (!store->Flush().ok() || !store->CollectGarbage({}).ok()) _exit(3);
+      if (!close) (void)store.release();
+    });
+  };
+  CHECK(work(0, 5000, false) << 10 <= kLimit);
+  CHECK(work(5000, 1000, false) << 10 <= kLimit);
+  CHECK(work(6000, 300, true) << 10 <= kLimit);
+  CHECK(work(6300, 300, true) << 10 <= kLimit);
+}
+
+#endif
 
 }  // namespace
 }  // namespace lamina::testing
