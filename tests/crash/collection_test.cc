@@ -22,7 +22,8 @@ void PutSparse(ScriptedHistory& history) {
   history.OpenAs({}, kCapacity);
   history.Put(kModel, 0, kPages);
   history.Erase(kModel, 20, 4);
-  for (const size_t from : {0, 1, 3}) history.Condemn(kModel, from, kPages - from, 5);
+  for (const size_t from : {size_t{0}, size_t{1}, size_t{3}})
+    history.Condemn(kModel, from, kPages - from, 5);
   history.Put({"model", 1}, 0, 1);
   history.Flush();
 }
