@@ -7,6 +7,15 @@
 #include "engine/base/mutation.h"
 
 namespace lamina {
+namespace {
+
+// The run's table that may hold this page of the lookup, as its filter says, or nullptr.
+const Table* Claiming(const OpenRun& run, const StemLookup& lookup, uint32_t page) noexcept {
+  const Table* const table = run.TableFor(lookup.key(page));
+  return table != nullptr && table->MayContain(lookup.page_key(page)) ? table : nullptr;
+}
+
+}  // namespace
 
 Locator::Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
                  StoreCounters& counters) noexcept
@@ -127,8 +136,8 @@ void Locator::AskFilters(const Path::Impl& path) noexcept {
     const uint32_t page = NextMissing(path, stem, stem.lookup.first);
     if (page == stem.lookup.end) continue;
     for (const OpenRun& run : view_.runs) {
-      const Table* table = run.TableFor(stem.lookup.key(page));
-      if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
+      const Table* const table = Claiming(run, stem.lookup, page);
+      if (table == nullptr) continue;
       Candidate& candidate = candidates_.emplace_back(Candidate{i, table, stem.lookup});
       candidate.lookup.first = page;
     }
@@ -175,8 +184,8 @@ void Locator::AskFiltersAhead(const Path::Impl& path, size_t first_stem) noexcep
     while (page < stem.lookup.end) {
       claiming.clear();
       for (const OpenRun& run : view_.runs) {
-        const Table* table = run.TableFor(stem.lookup.key(page));
-        if (table != nullptr && claims(table, page)) claiming.push_back(table);
+        const Table* const table = Claiming(run, stem.lookup, page);
+        if (table != nullptr) claiming.push_back(table);
       }
       const auto one_page =
           std::stable_partition(claiming.begin(), claiming.end(),
@@ -236,8 +245,8 @@ bool Locator::FindInRuns(Path::Impl& path, size_t stem_index, bool stop_at_miss,
     if (page == stem.lookup.end) return true;
     before = accepted_;
     for (const OpenRun& run : view_.runs) {
-      const Table* table = run.TableFor(stem.lookup.key(page));
-      if (table == nullptr || !table->MayContain(stem.lookup.page_key(page))) continue;
+      const Table* const table = Claiming(run, stem.lookup, page);
+      if (table == nullptr) continue;
       StemLookup lookup = stem.lookup;
       lookup.first = page;
       FindInTable(path, stem, *table, FetchAhead(path, stem_index, *table, &lookup));

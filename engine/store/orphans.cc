@@ -119,12 +119,16 @@ class OrphanTask final : public BackgroundTask {
       for (const auto& memtable : memtables_)
         LAMINA_RETURN_IF_ERROR(Clear(*memtable->NewIterator()));
       memtables_.clear();
-      store_.log_->ForEachSlot([&](Segment& segment, uint32_t number, Slot& slot) {
-        const auto suspect = suspects_.find(segment.id());
-        if (suspect == suspects_.end() || !suspect->second[number]) return;
-        const uint64_t tag = slot.tag();
-        if (tag != 0 && store_.log_->Free({segment.id(), number}, tag)) ++freed;
-      });
+      for (const auto& [id, suspect] : suspects_) {
+        const SegmentTable::ReadSection section(store_.log_->table());
+        Segment* const segment = section.Find(id);
+        if (segment == nullptr) continue;
+        for (uint32_t i = 0; i < suspect.size(); ++i) {
+          if (!suspect[i]) continue;
+          const uint64_t tag = segment->slot(i).tag();
+          if (tag != 0 && segment->Free(i, tag)) ++freed;
+        }
+      }
     }
     StoreCounters::Add(store_.counters_.orphan_slots_freed, freed);
     if (freed > 0) store_.dirty_.store(true, std::memory_order_release);
