@@ -72,9 +72,13 @@ void RecordTable::Remove(RecordId id) noexcept {
     uint32_t& link = (*this)[before].chain_and_bucket_;
     link = (link & ~kChainMask) | next;
   }
+  PushFree(id);
+  --size_;
+}
+
+void RecordTable::PushFree(RecordId id) noexcept {
   (*this)[id].chain_and_bucket_ = free_ == kNoRecord ? kChainMask : free_;
   free_ = id;
-  --size_;
 }
 
 // The chains are made anew, the old ones gone before there are new ones.
@@ -108,10 +112,7 @@ void RecordTable::MoveBelow(RecordId end) noexcept {
     }
   }
   free_ = kNoRecord;
-  for (const RecordId id : free) {
-    (*this)[id].chain_and_bucket_ = free_ == kNoRecord ? kChainMask : free_;
-    free_ = id;
-  }
+  for (const RecordId id : free) PushFree(id);
   end_ = end;
   chunks_.resize((end + kChunkRecords - 1) / kChunkRecords);
 }

@@ -84,6 +84,7 @@ class RecordTable {
   void Unlink(RecordId id) noexcept;
   void Append(RecordId id, uint32_t bucket) noexcept;
   void Link(RecordId id) noexcept;
+  void PushFree(RecordId id) noexcept;
   void MoveBelow(RecordId end) noexcept;
   [[nodiscard]] RecordId NextOf(RecordId id) const noexcept;
 
