@@ -99,13 +99,7 @@ HistorySetup Left(bool killed) {
   return setup;
 }
 
-struct Named {
-  const char* name;
-  HistorySetup setup;
-  Script script;
-};
-
-std::vector<Named> Histories() {
+std::vector<NamedHistory> Histories() {
   const std::string two = "log_dirs=/a,/b;";
   return {
       {"two log directories", Sparse(two), CollectInEach},
@@ -119,24 +113,15 @@ std::vector<Named> Histories() {
 
 TEST_CASE("a crash at every operation while space is given back loses no live page",
           "[collection]") {
-  const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { CrashAnywhere(kind, history.setup, history.script); }
-  }
+  CrashEachAnywhere(Histories());
 }
 
 TEST_CASE("a failure of any operation while space is given back is survived", "[collection]") {
-  const auto then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  const int error = then == SimulatedCrash::kPower ? EIO : ENOSPC;
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyOperation(error, then, history.setup, history.script); }
-  }
+  FailAnyOperationOfEach(Histories(), /*before_power_cut=*/EIO, /*before_kill=*/ENOSPC);
 }
 
 TEST_CASE("a failure of any one read while space is given back costs no page", "[collection]") {
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyRead(history.setup, history.script); }
-  }
+  FailAnyReadOfEach(Histories());
 }
 
 }  // namespace

@@ -60,13 +60,7 @@ void EraseAndOverwrite(ScriptedHistory& history) {
   history.Put(Model(0), 0, kPages);
 }
 
-struct Named {
-  const char* name;
-  HistorySetup setup;
-  Script script;
-};
-
-std::vector<Named> Histories() {
+std::vector<NamedHistory> Histories() {
   return {
       {"space passes to pages of another size", Full({}), PassToOtherSize},
       {"space passes to pages of another size, physically and synced",
@@ -79,25 +73,16 @@ std::vector<Named> Histories() {
 
 TEST_CASE("a crash of a full store at every operation costs nothing that slots held alive",
           "[full]") {
-  const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { CrashAnywhere(kind, history.setup, history.script); }
-  }
+  CrashEachAnywhere(Histories());
 }
 
 TEST_CASE("a failure of any operation of a full store is survived, whatever it was about",
           "[full]") {
-  const auto then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  const int error = then == SimulatedCrash::kPower ? EIO : ENOSPC;
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyOperation(error, then, history.setup, history.script); }
-  }
+  FailAnyOperationOfEach(Histories(), /*before_power_cut=*/EIO, /*before_kill=*/ENOSPC);
 }
 
 TEST_CASE("a failure of any one read of a full store costs no page", "[full]") {
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyRead(history.setup, history.script); }
-  }
+  FailAnyReadOfEach(Histories());
 }
 
 }  // namespace

@@ -97,13 +97,7 @@ void ChangeShapes(ScriptedHistory& history) {
   history.Get(kFirst, 0, 24);
 }
 
-struct Named {
-  const char* name;
-  HistorySetup setup;
-  Script script;
-};
-
-std::vector<Named> Histories() {
+std::vector<NamedHistory> Histories() {
   return {
       {"puts, flushes and erases", {}, PutFlushErase},
       {"puts, flushes and erases, each put synced", {"durability=batch"}, PutFlushErase},
@@ -118,24 +112,16 @@ std::vector<Named> Histories() {
 
 TEST_CASE("a crash at every operation loses nothing that was promised and brings nothing back",
           "[histories]") {
-  const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { CrashAnywhere(kind, history.setup, history.script); }
-  }
+  CrashEachAnywhere(Histories());
 }
 
 TEST_CASE("a failure of any operation is survived, and later checkpoints forget nothing",
           "[histories]") {
-  const auto then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyOperation(EIO, then, history.setup, history.script); }
-  }
+  FailAnyOperationOfEach(Histories(), /*before_power_cut=*/EIO, /*before_kill=*/EIO);
 }
 
 TEST_CASE("a failure of any one read costs no page", "[histories]") {
-  for (const Named& history : Histories()) {
-    DYNAMIC_SECTION(history.name) { FailAnyRead(history.setup, history.script); }
-  }
+  FailAnyReadOfEach(Histories());
 }
 
 }  // namespace

@@ -181,12 +181,6 @@ CollectReport ScriptedHistory::CollectGarbage() {
   return report;
 }
 
-void ScriptedHistory::SetCapacity(uint64_t bytes) {
-  if (dead()) return;
-  Expect("set_capacity", store_->SetCapacity(bytes));
-  AfterStep();
-}
-
 void ScriptedHistory::CompactAll() {
   if (dead()) return;
   Expect("compact", store_->impl()->CompactAll());
@@ -430,6 +424,28 @@ void FailAnyRead(const HistorySetup& setup, const Script& script) {
     through = disk.counts().reads - before < n;
     disk.FailRead(0, 0);
     history.Check();
+  }
+}
+
+void CrashEachAnywhere(const std::vector<NamedHistory>& histories) {
+  const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
+  for (const NamedHistory& history : histories) {
+    DYNAMIC_SECTION(history.name) { CrashAnywhere(kind, history.setup, history.script); }
+  }
+}
+
+void FailAnyOperationOfEach(const std::vector<NamedHistory>& histories, int before_power_cut,
+                            int before_kill) {
+  const SimulatedCrash then = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
+  const int error = then == SimulatedCrash::kPower ? before_power_cut : before_kill;
+  for (const NamedHistory& history : histories) {
+    DYNAMIC_SECTION(history.name) { FailAnyOperation(error, then, history.setup, history.script); }
+  }
+}
+
+void FailAnyReadOfEach(const std::vector<NamedHistory>& histories) {
+  for (const NamedHistory& history : histories) {
+    DYNAMIC_SECTION(history.name) { FailAnyRead(history.setup, history.script); }
   }
 }
 

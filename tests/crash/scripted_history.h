@@ -68,7 +68,6 @@ class ScriptedHistory {
   void Condemn(const PathName& name, size_t first, size_t count, size_t step);
   // What it says that it has done.
   CollectReport CollectGarbage();
-  void SetCapacity(uint64_t bytes);
   void CompactAll();
   void SetShape(const Shape& shape);
   // All background work that there is.
@@ -153,6 +152,19 @@ void FailAnyOperation(int error, SimulatedCrash then, const HistorySetup& setup,
                       const Script& script);
 // One read fails, once: it costs no page.
 void FailAnyRead(const HistorySetup& setup, const Script& script);
+
+struct NamedHistory {
+  const char* name;
+  HistorySetup setup;
+  Script script;
+};
+
+// The same for each history, in a section of its own, by both kinds of crash: what fails before a
+// power cut and before a kill are errnos.
+void CrashEachAnywhere(const std::vector<NamedHistory>& histories);
+void FailAnyOperationOfEach(const std::vector<NamedHistory>& histories, int before_power_cut,
+                            int before_kill);
+void FailAnyReadOfEach(const std::vector<NamedHistory>& histories);
 
 }  // namespace lamina::testing
 

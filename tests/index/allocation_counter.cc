@@ -7,13 +7,7 @@
 #include <cstring>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LAMINA_TEST_HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LAMINA_TEST_HAS_SANITIZER 1
-#endif
-#endif
+#include "tests/sanitizers.h"
 
 #ifdef LAMINA_TEST_HAS_SANITIZER
 

@@ -5,15 +5,8 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "tests/sanitizers.h"
 #include "tests/store/quiet_store.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LAMINA_TEST_HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LAMINA_TEST_HAS_SANITIZER 1
-#endif
-#endif
 
 namespace lamina::testing {
 namespace {
