@@ -46,6 +46,8 @@ void AddOptions(CLI::App* app, Arguments* a) {
   app->add_option("--window", store.window_operations, "Operations of the tuner's window")
       ->capture_default_str();
   app->add_option("--size-ratios", a->schedule.size_ratios, "Of the static shapes");
+  app->add_option("--variants", a->schedule.variants,
+                  "Only these: the tuner, and shapes such as leveling:16, random");
   app->add_option("--read-kiops", a->read_kiops, "Of the modelled device")->capture_default_str();
   app->add_option("--read-gbps", a->read_gb_per_s)->capture_default_str();
   app->add_option("--write-gbps", a->write_gb_per_s)->capture_default_str();

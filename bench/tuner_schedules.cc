@@ -105,6 +105,12 @@ std::vector<Variant> MakeVariants(const ScheduleSettings& settings) {
   variants.push_back({"tuner", how});
   how.mode = Mode::kRandom;
   variants.push_back({"random", how});
+  if (!settings.variants.empty()) {
+    std::erase_if(variants, [&](const Variant& v) {
+      return std::find(settings.variants.begin(), settings.variants.end(), v.name) ==
+             settings.variants.end();
+    });
+  }
   return variants;
 }
 
@@ -193,6 +199,8 @@ nlohmann::ordered_json RunSchedule(const ScheduleSettings& settings, const Sched
     if (worst == nullptr || o.device_s > worst->device_s) worst = &o;
     for (size_t i = 0; i < oracle.size(); ++i) oracle[i] = std::min(oracle[i], o.phase_s[i]);
   }
+  if (best == nullptr || tuned == nullptr)
+    RequireOk(Status::InvalidArgument("the tuner needs a static shape beside it"), "--variants");
   double oracle_s = 0;
   for (const double phase_s : oracle) oracle_s += phase_s;
   const double regret = tuned->device_s / best->device_s - 1;

@@ -32,10 +32,13 @@ std::vector<Schedule> MakeSchedules(uint64_t operations, uint64_t window_operati
 
 struct ScheduleSettings {
   TunerStoreSettings store;  // directory: where stores are made
-  std::vector<uint32_t> size_ratios = {2, 4, 8, 16};
+  // 11 is the smallest with which the default store has two levels, where the best shapes lie.
+  std::vector<uint32_t> size_ratios = {2, 4, 8, 11, 12, 16};
   // Before anything is counted, of the first phase's mix: every tree is in its steady state.
   uint64_t warm_up_operations = 40000;
   uint32_t threads = 2;
+  // Only these, by name; all if empty. Of the static ones at least one.
+  std::vector<std::string> variants;
 };
 
 // A table is printed.

@@ -34,7 +34,9 @@ tuner::WorkloadCounters CountersOf(const TunerStore& store) {
   const StoreCounters& counters = store.store().counters();
   return {.puts_written = counters.pages_put,
           .lookups_missing = counters.lookups_missing,
-          .lookups_existing = counters.lookups_existing};
+          .lookups_existing = counters.lookups_existing,
+          .missing_stems = counters.missing_stems,
+          .missing_stem_entries = counters.missing_stem_pages};
 }
 
 struct SteadyCell {
@@ -61,6 +63,8 @@ SteadyCell RunCell(TunerStoreSettings how) {
   counters.puts_written -= counted.puts_written;
   counters.lookups_missing -= counted.lookups_missing;
   counters.lookups_existing -= counted.lookups_existing;
+  counters.missing_stems -= counted.missing_stems;
+  counters.missing_stem_entries -= counted.missing_stem_entries;
 
   IndexStore& impl = store.store();
   tuner::CostInputs inputs;

@@ -78,10 +78,11 @@ std::unique_ptr<Path::Impl> TunerStore::PathOf(uint64_t number, size_t pages) {
 }
 
 void TunerStore::Work() {
-  bool worked = false;
-  while (store_->scheduler().RunOne()) worked = true;
-  // What has changed the tables has given the cache what memory they leave.
-  if (worked) store_->block_cache().SetCapacity(0);
+  while (store_->scheduler().RunOne()) {
+  }
+  // What has changed the tables, a put's flush or new segment included, has given the cache what
+  // memory they leave.
+  store_->block_cache().SetCapacity(0);
 }
 
 // One stem lives from here on, and the oldest one no more.
@@ -124,7 +125,6 @@ void TunerStore::Fill() {
   while (next_path_ < paths) PutStem();
   RequireOk(store_->Flush(), "flush");
   Work();
-  store_->block_cache().SetCapacity(0);
 }
 
 void TunerStore::Run(const OperationMix& mix, uint64_t operations) {

@@ -42,8 +42,10 @@ struct Arguments {
   double missing = 1;
   double existing = 1;
   double stem_scans = 0;
+  double missing_stems = 0;
   double long_scans = 0;
   double stem_scan_entries = 64;
+  double missing_stem_entries = 64;
   double long_scan_entries = 1000;
   // The device, in the units of data sheets.
   double read_latency_us = 80;
@@ -94,6 +96,10 @@ void AddOptions(CLI::App* app, Arguments* a) {
   app->add_option("--existing", a->existing, "Weight of lookups that find")->capture_default_str();
   app->add_option("--stem-scans", a->stem_scans, "Weight of seeks along a path");
   app->add_option("--stem-entries", a->stem_scan_entries, "Entries of one")->capture_default_str();
+  app->add_option("--missing-stems", a->missing_stems,
+                  "Weight of lookups of several pages of a stem that find none");
+  app->add_option("--missing-stem-entries", a->missing_stem_entries, "Pages of one")
+      ->capture_default_str();
   app->add_option("--long-scans", a->long_scans, "Weight of key range scans");
   app->add_option("--long-entries", a->long_scan_entries, "Entries of one")->capture_default_str();
   app->add_option("--read-latency-us", a->read_latency_us, "Of a 4 KiB read")
@@ -116,16 +122,19 @@ void AddOptions(CLI::App* app, Arguments* a) {
 }
 
 WorkloadMix MixOf(const Arguments& a) {
-  const double all = a.puts + a.missing + a.existing + a.stem_scans + a.long_scans;
+  const double all =
+      a.puts + a.missing + a.existing + a.stem_scans + a.missing_stems + a.long_scans;
   WorkloadMix mix;
   mix.puts = a.puts / all;
   mix.missing = a.missing / all;
   mix.existing = a.existing / all;
   mix.stem_scans = a.stem_scans / all;
+  mix.missing_stems = a.missing_stems / all;
   mix.long_scans = a.long_scans / all;
   mix.put_duplicates = a.duplicates;
   mix.put_lookups = a.put_lookups;
   mix.stem_scan_entries = a.stem_scan_entries;
+  mix.missing_stem_entries = a.missing_stem_entries;
   mix.long_scan_entries = a.long_scan_entries;
   return mix;
 }

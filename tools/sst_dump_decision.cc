@@ -24,6 +24,7 @@ std::string MixText(const tuner::WorkloadMix& mix) {
                {"missing", mix.missing},
                {"existing", mix.existing},
                {"stem scans", mix.stem_scans},
+               {"missing stems", mix.missing_stems},
                {"long scans", mix.long_scans}};
   std::string text;
   for (const auto& kind : kinds) {

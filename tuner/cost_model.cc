@@ -52,6 +52,12 @@ void PredictCopies(const StoreFacts& facts, const TreeShape& shape,
   }
 }
 
+// Blocks read by lookups that ask one run after the other for `pages` neighbouring pages: a run is
+// read, once, when its filter says yes to any of them.
+double StemReads(double false_positive_rate, double pages) noexcept {
+  return 1 - std::pow(1 - std::min(1.0, false_positive_rate), pages);
+}
+
 // Scans, from the numbers per level and R0.
 void PredictScans(const CostInputs& inputs, const WorkloadMix& mix,
                   Prediction* prediction) noexcept {
@@ -93,6 +99,9 @@ void PredictSeconds(const CostInputs& inputs, const WorkloadMix& mix,
   p.put_s = mix.written() * facts.entry_bytes *
             (p.copies / device.write_bytes_per_s + merged / device.read_bytes_per_s);
   p.missing_s = mix.effective_missing() * lookup_s(p.missing_reads, p.missing_checks, 1);
+  // Blocks for the pages behind the first are fetched when that one has not been found.
+  p.missing_s += mix.missing_stems *
+                 lookup_s(p.missing_stem_reads, p.missing_checks * mix.missing_stem_entries, 2);
   p.existing_s = mix.effective_existing() * lookup_s(p.existing_reads, p.existing_checks, 1);
   // A stem's next run is known when its pages in the one before have been found.
   p.stem_s = mix.stem_scans * lookup_s(p.stem_reads, p.stem_checks, std::max(1.0, facts.stem_runs));
@@ -167,13 +176,16 @@ void FillMeanFilters(const CostInputs& inputs, const TreeShape& shape,
 
 // R0, and R1 for lookups whose keys lie in the levels by entries: a block of the key's run, and
 // false positives of all others.
-void FillMeanReads(Prediction* prediction) noexcept {
+void FillMeanReads(const WorkloadMix& mix, Prediction* prediction) noexcept {
   Prediction& p = *prediction;
   double entries = 0;
   for (uint32_t i = 0; i < p.level_count; ++i) {
     LevelPrediction& level = p.levels[i];
     level.missing_reads = level.runs * level.false_positive_rate * (1 - level.cache_hit_ratio);
     p.missing_reads += level.missing_reads;
+    p.missing_stem_reads += level.runs *
+                            StemReads(level.false_positive_rate, mix.missing_stem_entries) *
+                            (1 - level.cache_hit_ratio);
     p.missing_checks += level.runs;
     entries += level.entries;
   }
@@ -189,7 +201,7 @@ void FillMeanReads(Prediction* prediction) noexcept {
 }
 
 // R0 and the rest of what does not depend on where a key lies, from the real runs.
-void FillRealLevels(const CostInputs& inputs, const TreeState& tree,
+void FillRealLevels(const CostInputs& inputs, const WorkloadMix& mix, const TreeState& tree,
                     Prediction* prediction) noexcept {
   Prediction& p = *prediction;
   for (uint32_t i = 0; i < p.level_count; ++i) {
@@ -203,6 +215,8 @@ void FillRealLevels(const CostInputs& inputs, const TreeState& tree,
       rates += rate;
       level.runs += 1;
       level.missing_reads += run.weight * rate * (1 - state.cache_hit_ratio);
+      p.missing_stem_reads +=
+          run.weight * StemReads(rate, mix.missing_stem_entries) * (1 - state.cache_hit_ratio);
       p.missing_checks += run.weight;
       p.filter_bits += run.filter_bits_per_key * run.entries;
       level.filter_bits_per_key +=
@@ -360,7 +374,7 @@ Prediction PredictShape(const CostInputs& inputs, const WorkloadMix& mix,
   Prediction prediction;
   FillMeanLevels(inputs.facts, shape, &prediction);
   FillMeanFilters(inputs, shape, &prediction);
-  FillMeanReads(&prediction);
+  FillMeanReads(mix, &prediction);
   PredictCopies(inputs.facts, shape, &prediction);
   PredictScans(inputs, mix, &prediction);
   PredictSeconds(inputs, mix, &prediction);
@@ -371,7 +385,7 @@ Prediction PredictTree(const CostInputs& inputs, const WorkloadMix& mix, const T
                        const TreeState& tree) noexcept {
   Prediction prediction;
   prediction.level_count = UsedLevels(tree);
-  FillRealLevels(inputs, tree, &prediction);
+  FillRealLevels(inputs, mix, tree, &prediction);
   FillRealHits(inputs, tree, &prediction);
   PredictCopies(inputs.facts, shape, &prediction);
   PredictScans(inputs, mix, &prediction);

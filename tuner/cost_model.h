@@ -107,12 +107,13 @@ struct Prediction {
   double existing_checks = 0;
   double stem_reads = 0;
   double stem_checks = 0;
-  double long_scan_seeks = 0;  // blocks read before anything is walked
-  double long_scan_bytes = 0;  // walked
-  double filter_bits = 0;      // memory that the filters take, all runs
+  double missing_stem_reads = 0;  // by a lookup of a stem's pages that finds none
+  double long_scan_seeks = 0;     // blocks read before anything is walked
+  double long_scan_bytes = 0;     // walked
+  double filter_bits = 0;         // memory that the filters take, all runs
   // Per operation of the mix, device seconds (latency included with its weight):
   double put_s = 0;
-  double missing_s = 0;
+  double missing_s = 0;  // of pages and of stems
   double existing_s = 0;
   double stem_s = 0;
   double long_scan_s = 0;

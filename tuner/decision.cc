@@ -27,9 +27,12 @@ void ModelError::Add(double predicted_s, double measured_s, double index_s) noex
   if (!good(predicted_s) || !good(measured_s) || !good(index_s)) return;
   const double ratio = measured_s / predicted_s;
   if (!seen_) mean_ratio_ = ratio;
+  // Continued from elsewhere: as if windows like this one had gone before.
+  if (seen_ && predicted_sum_s_ == 0) predicted_sum_s_ = predicted_s / kWeight;
   seen_ = true;
+  predicted_sum_s_ = (1 - kWeight) * predicted_sum_s_ + predicted_s;
+  mean_ratio_ += predicted_s / predicted_sum_s_ * (ratio - mean_ratio_);
   const double residual = (measured_s - mean_ratio_ * predicted_s) / index_s;
-  mean_ratio_ += kWeight * (ratio - mean_ratio_);
   variance_ = (1 - kWeight) * variance_ + kWeight * residual * residual;
 }
 
@@ -39,8 +42,8 @@ DecisionOutcome Decide(const DecisionLimits& limits, const DecisionInputs& input
   DecisionOutcome outcome;
   outcome.gain_s = inputs.current_s - inputs.best_s;
   outcome.required_gain_s = limits.error_multiple * inputs.error_sd * inputs.current_s;
-  outcome.regret_after_s =
-      std::max(0.0, inputs.regret_before_s + outcome.gain_s * inputs.operations);
+  outcome.regret_after_s = std::max(
+      0.0, inputs.regret_before_s + (outcome.gain_s - outcome.required_gain_s) * inputs.operations);
   outcome.threshold_s = std::max(inputs.transition_s, (inputs.transition_s + inputs.return_s) / 2);
   outcome.dwell_required = limits.dwell_memtables * inputs.memtable_entries;
   if (outcome.gain_s > 0 && inputs.wait_entries > 0) {

@@ -1,7 +1,9 @@
 // When to change the shape: only once staying has cost as much as going would.
 //
 // For each shape that was ever found to be the best, the controller sums up what the present shape
-// cost above it, window by window, never below 0: the regret. When a regret reaches the cost of
+// cost above it, beyond what the model can tell, window by window, never below 0: the regret. What
+// lies within the model's error is no gain: shapes that are equally good, and differ by the chance
+// that is in a window's mix, do not add up to one. When a regret reaches the cost of
 // that transition, the tree switches: the break-even rule of ski rental, whose total cost is within
 // a constant factor of knowing the future. A mix that alternates faster than break-even takes back
 // in one phase what it added in the other, so it does not switch at all.
@@ -56,7 +58,8 @@ class ModelError {
   // Lookup seconds per operation over one window, and all that the index costs (predicted) per
   // operation. Ignored unless all are positive and finite.
   void Add(double predicted_s, double measured_s, double index_s) noexcept;
-  // Measured / predicted, smoothed.
+  // Measured / predicted, smoothed. Windows count by what their lookups cost: one of hardly any
+  // lookups says little of what they will cost when there are many.
   [[nodiscard]] double mean_ratio() const noexcept { return mean_ratio_; }
   // Standard deviation of (measured - mean_ratio * predicted) / index_s; at least kFloor: however
   // well the present shape is predicted, other shapes are not known that well.
@@ -68,6 +71,7 @@ class ModelError {
  private:
   bool seen_ = false;
   double mean_ratio_ = 1;
+  double predicted_sum_s_ = 0;  // of windows, each next one weighing 1 - kWeight less
   double variance_;
 };
 
@@ -92,7 +96,7 @@ struct DecisionOutcome {
   Verdict verdict = Verdict::kKeep;
   double gain_s = 0;           // current_s - best_s
   double required_gain_s = 0;  // error_multiple * error_sd * current_s
-  double regret_after_s = 0;   // max(0, before + gain * operations)
+  double regret_after_s = 0;   // max(0, before + (gain - required) * operations)
   double threshold_s = 0;      // max(transition_s, (transition_s + return_s) / 2)
   double dwell_required = 0;   // dwell_memtables * memtable_entries
   // What is lost until the new shape has come about by itself, as batches arrive:

@@ -23,6 +23,8 @@ void DescribeFields(Archive& a, WorkloadCounters& v) noexcept {
   a.Number("lookups_existing", v.lookups_existing);
   a.Number("stem_scans", v.stem_scans);
   a.Number("stem_scan_entries", v.stem_scan_entries);
+  a.Number("missing_stems", v.missing_stems);
+  a.Number("missing_stem_entries", v.missing_stem_entries);
   a.Number("long_scans", v.long_scans);
   a.Number("long_scan_entries", v.long_scan_entries);
 }
@@ -33,10 +35,12 @@ void DescribeFields(Archive& a, WorkloadMix& v) noexcept {
   a.Number("missing", v.missing);
   a.Number("existing", v.existing);
   a.Number("stem_scans", v.stem_scans);
+  a.Number("missing_stems", v.missing_stems);
   a.Number("long_scans", v.long_scans);
   a.Number("put_duplicates", v.put_duplicates);
   a.Number("put_lookups", v.put_lookups);
   a.Number("stem_scan_entries", v.stem_scan_entries);
+  a.Number("missing_stem_entries", v.missing_stem_entries);
   a.Number("long_scan_entries", v.long_scan_entries);
 }
 
@@ -104,6 +108,7 @@ void DescribeFields(Archive& a, Prediction& v) noexcept {
   a.Number("existing_checks", v.existing_checks);
   a.Number("stem_reads", v.stem_reads);
   a.Number("stem_checks", v.stem_checks);
+  a.Number("missing_stem_reads", v.missing_stem_reads);
   a.Number("long_scan_seeks", v.long_scan_seeks);
   a.Number("long_scan_bytes", v.long_scan_bytes);
   a.Number("filter_bits", v.filter_bits);

@@ -20,7 +20,7 @@
 // fields makes older journals unreadable.
 //
 // Example, the head of decision 7 with 1,234 bytes of fields:
-//   4c 54 4a 42  01 00 00 00  07 00 00 00 00 00 00 00  d2 04 00 00  00 00 00 00
+//   4c 54 4a 42  02 00 00 00  07 00 00 00 00 00 00 00  d2 04 00 00  00 00 00 00
 #ifndef LAMINA_TUNER_JOURNAL_FORMAT_H_
 #define LAMINA_TUNER_JOURNAL_FORMAT_H_
 
@@ -31,7 +31,7 @@ namespace lamina::tuner {
 
 inline constexpr size_t kJournalBlockBytes = 8192;
 inline constexpr uint32_t kJournalMagic = 0x424A544C;  // "LTJB"
-inline constexpr uint32_t kJournalVersion = 1;
+inline constexpr uint32_t kJournalVersion = 2;
 
 struct BlockHeader {
   uint32_t magic;

@@ -13,6 +13,8 @@ WorkloadCounters& WorkloadCounters::operator+=(const WorkloadCounters& other) no
   lookups_existing += other.lookups_existing;
   stem_scans += other.stem_scans;
   stem_scan_entries += other.stem_scan_entries;
+  missing_stems += other.missing_stems;
+  missing_stem_entries += other.missing_stem_entries;
   long_scans += other.long_scans;
   long_scan_entries += other.long_scan_entries;
   return *this;
@@ -28,6 +30,7 @@ WorkloadMix MixOf(const WorkloadCounters& counters) noexcept {
   mix.missing = share(counters.lookups_missing, all);
   mix.existing = share(counters.lookups_existing, all);
   mix.stem_scans = share(counters.stem_scans, all);
+  mix.missing_stems = share(counters.missing_stems, all);
   mix.long_scans = share(counters.long_scans, all);
   if (puts > 0) {
     mix.put_duplicates = share(counters.puts_present, puts);
@@ -37,6 +40,10 @@ WorkloadMix MixOf(const WorkloadCounters& counters) noexcept {
     mix.stem_scan_entries =
         share(counters.stem_scan_entries, static_cast<double>(counters.stem_scans));
   }
+  if (counters.missing_stems > 0) {
+    mix.missing_stem_entries =
+        share(counters.missing_stem_entries, static_cast<double>(counters.missing_stems));
+  }
   if (counters.long_scans > 0) {
     mix.long_scan_entries =
         share(counters.long_scan_entries, static_cast<double>(counters.long_scans));
@@ -45,9 +52,10 @@ WorkloadMix MixOf(const WorkloadCounters& counters) noexcept {
 }
 
 double TotalVariation(const WorkloadMix& a, const WorkloadMix& b) noexcept {
-  return 0.5 * (std::abs(a.puts - b.puts) + std::abs(a.missing - b.missing) +
-                std::abs(a.existing - b.existing) + std::abs(a.stem_scans - b.stem_scans) +
-                std::abs(a.long_scans - b.long_scans));
+  return 0.5 *
+         (std::abs(a.puts - b.puts) + std::abs(a.missing - b.missing) +
+          std::abs(a.existing - b.existing) + std::abs(a.stem_scans - b.stem_scans) +
+          std::abs(a.missing_stems - b.missing_stems) + std::abs(a.long_scans - b.long_scans));
 }
 
 WorkloadCounters WorkloadWindow::Take() noexcept {

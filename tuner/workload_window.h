@@ -21,28 +21,35 @@ struct WorkloadCounters {
   uint64_t lookups_existing = 0;
   uint64_t stem_scans = 0;  // seeks that then walked along a path
   uint64_t stem_scan_entries = 0;
+  // Lookups of several neighbouring pages of a stem that found none of them, as a put of new pages
+  // makes: filters are asked for each page, but each run's block is read once at most.
+  uint64_t missing_stems = 0;
+  uint64_t missing_stem_entries = 0;
   uint64_t long_scans = 0;  // walks over a key range that filters cannot help
   uint64_t long_scan_entries = 0;
 
   [[nodiscard]] uint64_t operations() const noexcept {
     return puts_written + puts_present + lookups_missing + lookups_existing + stem_scans +
-           long_scans;
+           missing_stems + long_scans;
   }
   WorkloadCounters& operator+=(const WorkloadCounters& other) noexcept;
   friend bool operator==(const WorkloadCounters&, const WorkloadCounters&) = default;
 };
 
-// Fractions of all operations; puts + missing + existing + stem_scans + long_scans = 1.
+// Fractions of all operations; puts + missing + existing + stem_scans + missing_stems +
+// long_scans = 1.
 struct WorkloadMix {
   double puts = 0;      // w
   double missing = 0;   // z0
   double existing = 0;  // z1
   double stem_scans = 0;
+  double missing_stems = 0;
   double long_scans = 0;
   double put_duplicates = 0;      // of puts: share that was present and wrote nothing
   double put_lookups = 1;         // of puts: share that asked the index
   double stem_scan_entries = 64;  // mean of a stem scan
-  double long_scan_entries = 0;   // mean of a long scan
+  double missing_stem_entries = 64;
+  double long_scan_entries = 0;  // mean of a long scan
 
   // Entries written per operation.
   [[nodiscard]] double written() const noexcept { return puts * (1 - put_duplicates); }
@@ -59,7 +66,7 @@ struct WorkloadMix {
 // The mix of these counters; the default mix when they are all 0.
 WorkloadMix MixOf(const WorkloadCounters& counters) noexcept;
 
-// Total variation distance of two mixes over the five classes, 0 to 1.
+// Total variation distance of two mixes over the six classes, 0 to 1.
 double TotalVariation(const WorkloadMix& a, const WorkloadMix& b) noexcept;
 
 // Sums counters until there are enough operations to tell a mix. At 1,000 operations chance moves

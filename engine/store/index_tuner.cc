@@ -32,6 +32,8 @@ tuner::WorkloadCounters operator-(const tuner::WorkloadCounters& a,
           .lookups_existing = a.lookups_existing - b.lookups_existing,
           .stem_scans = a.stem_scans - b.stem_scans,
           .stem_scan_entries = a.stem_scan_entries - b.stem_scan_entries,
+          .missing_stems = a.missing_stems - b.missing_stems,
+          .missing_stem_entries = a.missing_stem_entries - b.missing_stem_entries,
           .long_scans = a.long_scans - b.long_scans,
           .long_scan_entries = a.long_scan_entries - b.long_scan_entries};
 }
@@ -159,28 +161,34 @@ tuner::Controller::Input IndexTuner::InputOf(const Sample& sample) noexcept {
   input.memory_bytes = sample.memory_bytes;
 
   const auto tree_entries = static_cast<double>(sample.tree->entries());
-  const double live = std::min(tree_entries, static_cast<double>(sample.live_entries));
+  const auto all_live = static_cast<double>(sample.live_entries);
+  const double live = std::min(tree_entries, all_live);
   if (tree_entries > 0) {
     const double table_bytes = static_cast<double>(sample.tree->bytes()) -
                                static_cast<double>(sample.tree->filter_bits()) / 8;
     const auto put = static_cast<double>(input.counters.puts_written);
     const double weight = std::min(1.0, 4 * put / tree_entries);
-    const double deaths = put > 0 ? std::clamp(1 - (live - live_entries_) / put, 0.0, 1.0) : 0;
-    if (live_entries_ > 0) deaths_per_put_ += weight * (deaths - deaths_per_put_);
+    if (put > 0 && live_entries_ > 0) {
+      // A step may end between a put and the deaths that it brings: the next one makes up for it,
+      // so neither is cut off at what is possible in the long run.
+      const double deaths = std::clamp(1 - (all_live - live_entries_) / put, -1.0, 3.0);
+      deaths_per_put_ += weight * (deaths - deaths_per_put_);
+    }
+    if (put > 0) live_entries_ = all_live;
     entry_bytes_ += (entry_bytes_ > 0 ? weight : 1) * (table_bytes / tree_entries - entry_bytes_);
   }
-  live_entries_ = live;
   const uint64_t blocks = now.blocks_read - last_.blocks_read;
-  const uint64_t hits = now.cache_hits - last_.cache_hits;
-  if (blocks + hits > 0) {
-    const double weight = last_.blocks_read + last_.cache_hits == 0 ? 1 : kStepWeight;
-    cache_hit_ratio_ += weight * (Ratio(hits, blocks + hits) - cache_hit_ratio_);
+  const uint64_t wanted = now.blocks_wanted - last_.blocks_wanted;
+  if (wanted > 0) {
+    const double weight = last_.blocks_wanted == 0 ? 1 : kStepWeight;
+    const double hit_ratio = Ratio(now.blocks_cached - last_.blocks_cached, wanted);
+    cache_hit_ratio_ += weight * (hit_ratio - cache_hit_ratio_);
   }
 
   tuner::CostInputs& costs = input.costs;
   costs.curve = MeasuredFprCurve();
   costs.facts.entries = std::max(1.0, live);
-  costs.facts.deaths_per_put = deaths_per_put_;
+  costs.facts.deaths_per_put = std::clamp(deaths_per_put_, 0.0, 1.0);
   if (entry_bytes_ > 0) costs.facts.entry_bytes = entry_bytes_;
   costs.facts.memtable_entry_bytes = static_cast<double>(kMemtables * kMemtableBytesPerEntry);
   costs.facts.level_headroom = kLevelHeadroom;

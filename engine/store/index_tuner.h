@@ -50,7 +50,10 @@ struct IndexPlan {
 struct IndexUse {
   tuner::WorkloadCounters counters;
   uint64_t blocks_read = 0;  // by lookups
-  uint64_t cache_hits = 0;
+  // Blocks that lookups called for, of those that say how well the cache does, and how many of them
+  // were cached.
+  uint64_t blocks_wanted = 0;
+  uint64_t blocks_cached = 0;
   uint64_t filter_checks = 0;
   uint64_t page_bytes_put = 0;
   uint64_t table_bytes_written = 0;  // by flushes and merges
@@ -127,7 +130,7 @@ class IndexTuner {
   std::mutex step_mutex_;  // before mutex_
   tuner::Controller controller_;
   IndexUse last_;              // of the step before
-  double live_entries_ = 0;    // in tables, of the step before
+  double live_entries_ = 0;    // of the last step with puts, in memtables too
   double entry_bytes_ = 0;     // smoothed over a quarter of a turnover
   double deaths_per_put_ = 0;  // likewise
   double cache_hit_ratio_ = 0;

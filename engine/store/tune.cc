@@ -149,14 +149,14 @@ IndexUse Store::Impl::UseOfIndex() const noexcept {
   use.counters.lookups_existing = Value(counters_.lookups_existing);
   use.counters.stem_scans = Value(counters_.stem_scans);
   use.counters.stem_scan_entries = Value(counters_.stem_scan_pages);
+  use.counters.missing_stems = Value(counters_.missing_stems);
+  use.counters.missing_stem_entries = Value(counters_.missing_stem_pages);
   use.blocks_read = Value(index_counters_.block_reads_true) +
                     Value(index_counters_.block_reads_false_positive) +
                     Value(index_counters_.block_reads_unused);
-  // Blocks that were fetched for a lookup are then found in the cache.
-  const uint64_t found = Value(index_counters_.cache_hits);
-  const uint64_t fetched = Value(counters_.blocks_fetched);
-  const uint64_t unused = Value(index_counters_.block_reads_unused);
-  use.cache_hits = found + unused > fetched ? found + unused - fetched : 0;
+  // Not the cache's own hits: calls find there what they have just fetched themselves.
+  use.blocks_wanted = Value(counters_.blocks_wanted);
+  use.blocks_cached = Value(counters_.blocks_cached);
   use.filter_checks = Value(index_counters_.filter_checks);
   use.page_bytes_put = Value(counters_.bytes_put);
   use.table_bytes_written =

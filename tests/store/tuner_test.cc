@@ -75,7 +75,8 @@ class TunedStore {
   uint32_t paths_ = 0;
 };
 
-TEST_CASE("with the tuner on the index gets the shape that its use asks for", "[simulated]") {
+TEST_CASE("with the tuner on the index gets the shape that its use asks for",
+          "[simulated][shape]") {
   SECTION("lookups on a drive of slow reads: one run a level at the last") {
     TunedStore store("compaction=tiering;size_ratio=8;tuner=off;filter_bits=1", SlowReads());
     store.Put(200);
@@ -107,7 +108,7 @@ TEST_CASE("with the tuner on the index gets the shape that its use asks for", "[
   }
 }
 
-TEST_CASE("observing decides and journals, and changes nothing", "[simulated]") {
+TEST_CASE("observing decides and journals, and changes nothing", "[simulated][shape]") {
   TunedStore store("compaction=tiering;size_ratio=8;filter_bits=1");
   store.Put(200);
   store.SetOptions("tuner=observe;filter_bits=1");
@@ -126,7 +127,7 @@ TEST_CASE("observing decides and journals, and changes nothing", "[simulated]") 
   REQUIRE(wanted_to);
 }
 
-TEST_CASE("with the tuner off there is neither a decision nor a journal", "[simulated]") {
+TEST_CASE("with the tuner off there is neither a decision nor a journal", "[simulated][shape]") {
   TunedStore store("");
   store.Put(100);
   store.LookUp(2 * kWindow);
@@ -134,7 +135,7 @@ TEST_CASE("with the tuner off there is neither a decision nor a journal", "[simu
   store.Reopen([&] { REQUIRE_FALSE(*store.disk().Restart()->Exists(kJournal)); });
 }
 
-TEST_CASE("what is pinned stays", "[simulated]") {
+TEST_CASE("what is pinned stays", "[simulated][shape]") {
   TunedStore store("compaction=lazy;size_ratio=5;tuner=on");
   store.Put(200);
   store.LookUp(4 * kWindow);
@@ -142,7 +143,7 @@ TEST_CASE("what is pinned stays", "[simulated]") {
   REQUIRE(store.ShapeText() == "lazy:5");
 }
 
-TEST_CASE("shape, memtable, device and journal survive a restart", "[simulated]") {
+TEST_CASE("shape, memtable, device and journal survive a restart", "[simulated][shape]") {
   TunedStore store("tuner=on;filter_bits=1;compaction=auto", SlowReads());
   store.Put(200);
   store.LookUp(5 * kWindow);
@@ -165,7 +166,7 @@ TEST_CASE("shape, memtable, device and journal survive a restart", "[simulated]"
 }
 
 TEST_CASE("a journal that is damaged, torn or gone costs the tuner its memory and nothing else",
-          "[simulated]") {
+          "[simulated][shape]") {
   TunedStore store("tuner=on;filter_bits=1", SlowReads());
   store.Put(200);
   store.LookUp(5 * kWindow);
@@ -196,7 +197,8 @@ TEST_CASE("a journal that is damaged, torn or gone costs the tuner its memory an
   REQUIRE(store.Explained()["windows"].get<int>() >= 1);
 }
 
-TEST_CASE("a crash while a plan is adopted leaves the old shape or the new one", "[simulated]") {
+TEST_CASE("a crash while a plan is adopted leaves the old shape or the new one",
+          "[simulated][shape]") {
   const auto kind = GENERATE(SimulatedCrash::kProcess, SimulatedCrash::kPower);
   uint64_t crashes = 0;
   std::string planned;
@@ -237,7 +239,8 @@ TEST_CASE("a crash while a plan is adopted leaves the old shape or the new one",
   REQUIRE(crashes >= 2);
 }
 
-TEST_CASE("a journal that cannot be written is counted, and the tuner goes on", "[simulated]") {
+TEST_CASE("a journal that cannot be written is counted, and the tuner goes on",
+          "[simulated][shape]") {
   TunedStore store("tuner=on;filter_bits=1", SlowReads());
   store.Put(200);
   SimulatedFaults faults;
@@ -251,7 +254,8 @@ TEST_CASE("a journal that cannot be written is counted, and the tuner goes on", 
   store.disk().SetFaults({});
 }
 
-TEST_CASE("a constant mix does not switch, and its windows are what was asked for", "[simulated]") {
+TEST_CASE("a constant mix does not switch, and its windows are what was asked for",
+          "[simulated][shape]") {
   TunedStore store("tuner=on;filter_bits=2", SlowReads());
   store.Put(200);
   // What was put came first: the mix is not constant yet.
@@ -272,7 +276,7 @@ TEST_CASE("a constant mix does not switch, and its windows are what was asked fo
 }
 
 TEST_CASE("measured lookups are near to what was predicted for the runs that there are",
-          "[simulated]") {
+          "[simulated][shape]") {
   TunedStore store("tuner=observe;compaction=lazy;size_ratio=4;filter_bits=3", SlowReads());
   store.Put(300);
   // Forgets what the cache has served so far.

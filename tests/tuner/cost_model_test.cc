@@ -362,6 +362,33 @@ TEST_CASE("a stem in one run costs its seek, its blocks, and the others' false p
   CHECK(p.stem_reads < 2 + reads);
 }
 
+TEST_CASE("a stem that is not there reads a run once if any of its pages passes the filter") {
+  CostInputs inputs;
+  inputs.facts.entries = 20000;
+  inputs.latency_weight = 0.01;
+  TreeState tree;
+  tree.levels.push_back({.runs = {{.entries = 1000, .filter_bits_per_key = 8}}});
+  tree.levels.push_back({.runs = {{.entries = 9000, .filter_bits_per_key = 4},
+                                  {.entries = 9000, .filter_bits_per_key = 4, .weight = 0.5}},
+                         .cache_hit_ratio = 0.25});
+  WorkloadMix mix;
+  mix.missing_stems = 0.25;
+  const auto predict = [&](double pages) {
+    mix.missing_stem_entries = pages;
+    return PredictTree(inputs, mix, Small(TieringShape(4)), tree);
+  };
+  // One page is a lookup like any other; many read all runs, each once.
+  CHECK(predict(1).missing_stem_reads == Approx(predict(1).missing_reads));
+  CHECK(predict(1e6).missing_stem_reads == Approx(1 + 1.5 * 0.75));
+  const Prediction p = predict(8);
+  const auto any = [&](double bits) { return 1 - std::pow(1 - inputs.curve.RateAt(bits), 8); };
+  const double reads = any(8) + 1.5 * 0.75 * any(4);
+  CHECK(p.missing_stem_reads == Approx(reads));
+  CHECK(p.missing_s == Approx(0.25 * (reads * 1.25e-6 + std::min(reads, 2.0) * 0.01 * 80e-6 +
+                                      8 * p.missing_checks * 20e-9)));
+  CHECK(p.index_s >= p.missing_s);
+}
+
 TEST_CASE("what the cache serves is not read") {
   CostInputs inputs;
   inputs.facts.entries = 1e6;

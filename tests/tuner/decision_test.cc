@@ -48,7 +48,8 @@ TEST_CASE("a switch comes when regret has paid for the transition, and not befor
     const DecisionOutcome outcome = rule.Step(window);
     CHECK(outcome.verdict == Verdict::kAccumulating);
     CHECK(outcome.gain_s == Approx(1e-6));
-    CHECK(outcome.regret_after_s == Approx(i * 1e-3));
+    // Of a gain of 1 us, 0.04 us are what the model may be wrong by.
+    CHECK(outcome.regret_after_s == Approx(i * 0.96e-3));
     CHECK(outcome.threshold_s == Approx(3.5e-3));
   }
   CHECK(rule.Step(window).verdict == Verdict::kSwitch);
@@ -60,9 +61,9 @@ TEST_CASE("regret is never below zero, and being right pays it back") {
   CHECK(rule.Step(Window(1e-6, 2e-6, 1)).verdict == Verdict::kKeep);
   CHECK(rule.regret_s() == 0);
   (void)rule.Step(Window(2e-6, 1e-6, 1));
-  CHECK(rule.regret_s() == Approx(1e-3));
+  CHECK(rule.regret_s() == Approx(0.96e-3));
   (void)rule.Step(Window(1e-6, 1.4e-6, 1));
-  CHECK(rule.regret_s() == Approx(0.6e-3));
+  CHECK(rule.regret_s() == Approx(0.54e-3));
 }
 
 TEST_CASE("a gain within twice the model's error is no reason, however long it lasts") {
@@ -71,8 +72,14 @@ TEST_CASE("a gain within twice the model's error is no reason, however long it l
     const DecisionOutcome outcome = rule.Step(Window(1e-6, 0.981e-6, 1e-3));
     REQUIRE(outcome.verdict == Verdict::kWithinError);
     REQUIRE(outcome.required_gain_s == Approx(0.02e-6));
+    REQUIRE(outcome.regret_after_s == 0);
   }
-  CHECK(rule.Step(Window(1e-6, 0.97e-6, 1e-3)).verdict == Verdict::kSwitch);
+  // Only what is beyond the error adds up: 0.01 us in each of 1,000 operations.
+  int windows = 1;
+  while (rule.Step(Window(1e-6, 0.97e-6, 0.995e-3)).verdict != Verdict::kSwitch) {
+    REQUIRE(++windows < 1000);
+  }
+  CHECK(windows == 100);
 }
 
 TEST_CASE("after a switch a memtable must be filled before the next") {
@@ -188,6 +195,15 @@ TEST_CASE("what was not measured leaves the error as it was") {
   error.Add(1e-6, 1e-6, 0);
   CHECK(error.mean_ratio() == 1.2);
   CHECK(error.relative_sd() == Approx(0.03));
+}
+
+TEST_CASE("windows of few lookups do not stand in the way of what many show") {
+  // While a store is filled its lookups cost little, and less than they are predicted to.
+  ModelError error;
+  for (int i = 0; i < 50; ++i) error.Add(0.1e-6, 0.05e-6, 1e-6);
+  CHECK(error.mean_ratio() == Approx(0.5));
+  for (int i = 0; i < 5; ++i) error.Add(2e-6, 2e-6, 2.5e-6);
+  CHECK(error.mean_ratio() == Approx(1).epsilon(0.1));
 }
 
 }  // namespace

@@ -23,9 +23,12 @@ void CheckMix(const json& decision) {
   const double puts = n["puts_written"].get<double>() + n["puts_present"].get<double>();
   const double all = puts + n["lookups_missing"].get<double>() +
                      n["lookups_existing"].get<double>() + n["stem_scans"].get<double>() +
-                     n["long_scans"].get<double>();
+                     n["missing_stems"].get<double>() + n["long_scans"].get<double>();
   CHECK(mix["puts"].get<double>() == Approx(puts / all));
   CHECK(mix["missing"].get<double>() == Approx(n["lookups_missing"].get<double>() / all));
+  CHECK(mix["missing_stems"].get<double>() == Approx(n["missing_stems"].get<double>() / all));
+  CHECK(mix["missing_stem_entries"].get<double>() ==
+        Approx(n["missing_stem_entries"].get<double>() / n["missing_stems"].get<double>()));
   CHECK(mix["existing"].get<double>() == Approx(n["lookups_existing"].get<double>() / all));
   CHECK(mix["put_duplicates"].get<double>() == Approx(n["puts_present"].get<double>() / puts));
   CHECK(mix["put_lookups"].get<double>() == Approx(n["put_lookups"].get<double>() / puts));
@@ -69,7 +72,9 @@ double PriceOf(const json& decision, const json& candidate) {
   const auto fact = [&](const char* name) { return facts[name].get<double>(); };
   const double ratio = shape["size_ratio"];
 
+  const double stem_pages = mix["missing_stem_entries"];
   double missing = 0;
+  double missing_stem = 0;
   double existing = 0;
   double existing_checks = 0;
   double all_runs = 0;
@@ -93,6 +98,7 @@ double PriceOf(const json& decision, const json& candidate) {
     existing_checks += share * (1 + beside - runs);
     share_sum += share;
     missing += runs * rate * uncached;
+    missing_stem += runs * uncached * (1 - std::pow(1 - rate, stem_pages));
     all_runs += runs;
     uncached_seeks += runs * uncached;
     entries += levels[i]["entries"].get<double>();
@@ -139,6 +145,8 @@ double PriceOf(const json& decision, const json& candidate) {
       (copies / device["write_bytes_per_s"].get<double>() + (copies - 1 + deaths) / read_bandwidth);
   price += (mix["missing"].get<double>() + puts * looking * (1 - duplicates)) *
            (blocks(missing, 1) + all_runs * check);
+  price += mix["missing_stems"].get<double>() *
+           (blocks(missing_stem, 2) + all_runs * stem_pages * check);
   price += (mix["existing"].get<double>() + puts * looking * duplicates) *
            (blocks(existing, 1) + existing_checks * check);
   price += mix["stem_scans"].get<double>() *
@@ -157,8 +165,9 @@ std::string VerdictOf(const json& decision, double current, double best) {
     return object[name].get<double>();
   };
   const double gain = current - best;
+  const double needed = number(limits, "error_multiple") * number(in, "error_sd") * current;
   const double regret =
-      std::max(0.0, number(in, "regret_before_s") + gain * number(in, "operations"));
+      std::max(0.0, number(in, "regret_before_s") + (gain - needed) * number(in, "operations"));
   const double there = number(transition, "device_s") + number(transition, "cpu_s");
   const double threshold = std::max(there, (there + number(transition, "return_s")) / 2);
   const json& out = decision["outcome"];
@@ -166,9 +175,7 @@ std::string VerdictOf(const json& decision, double current, double best) {
   CHECK(number(out, "regret_after_s") == Approx(regret));
   CHECK(number(out, "threshold_s") == Approx(threshold));
   if (gain <= 0) return "keep";
-  if (gain <= number(limits, "error_multiple") * number(in, "error_sd") * current) {
-    return "within_error";
-  }
+  if (gain <= needed) return "within_error";
   if (regret < threshold) return "accumulating";
   const double dwell = number(limits, "dwell_memtables") * number(in, "memtable_entries");
   return number(in, "dwell_entries") < dwell ? "dwelling" : "switch";
@@ -187,9 +194,9 @@ TEST_CASE("each decision can be recomputed from the printed numbers alone") {
   options.space.max_size_ratio = 12;
   Controller controller(options, shape);
   Journal journal;
-  for (int window = 0; window < 60; ++window) {
+  for (int window = 0; window < 120; ++window) {
     // Writes, then reads, then both, so that all verdicts come up.
-    const uint64_t puts = window < 20 ? 9000 : window < 40 ? 500 : 5000;
+    const uint64_t puts = window < 40 ? 9000 : window < 80 ? 500 : 5000;
     Controller::Input input;
     input.counters = {.puts_written = puts,
                       .puts_present = 300,
@@ -198,6 +205,8 @@ TEST_CASE("each decision can be recomputed from the printed numbers alone") {
                       .lookups_existing = (10000 - puts) / 2,
                       .stem_scans = 200,
                       .stem_scan_entries = 9000,
+                      .missing_stems = 80,
+                      .missing_stem_entries = 2400,
                       .long_scans = 50,
                       .long_scan_entries = 30000};
     input.tree = tree.State();
@@ -214,7 +223,7 @@ TEST_CASE("each decision can be recomputed from the printed numbers alone") {
     (void)journal.Append(*record);
   }
   const json printed = json::parse(journal.ToJson());
-  REQUIRE(printed["decisions"].size() == 60);
+  REQUIRE(printed["decisions"].size() == 120);
   std::map<std::string, int> verdicts;
   for (const json& decision : printed["decisions"]) {
     INFO(decision.dump());

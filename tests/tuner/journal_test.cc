@@ -187,7 +187,7 @@ TEST_CASE("a block with a right checksum and wrong fields is damaged, a later ve
     return DecodeBlock(BytesOf(Forged(block, change))).status().code();
   };
   CHECK(code([](std::string*) {}) == StatusCode::kOk);
-  CHECK(code([](std::string* b) { StoreFixed(b->data() + 4, uint32_t{2}); }) ==
+  CHECK(code([](std::string* b) { StoreFixed(b->data() + 4, kJournalVersion + 1); }) ==
         StatusCode::kNotSupported);
   CHECK(code([](std::string* b) { StoreFixed(b->data() + 8, uint64_t{5}); }) ==
         StatusCode::kCorruption);

@@ -32,6 +32,15 @@ TEST_CASE("a mix is the counters' shares, and puts look before they write") {
   CHECK(mix.effective_existing() == Approx(0.15 + 0.4 * 0.5 * 0.25));
 }
 
+TEST_CASE("stems that were looked for in vain are one operation each, of so many pages") {
+  const WorkloadMix mix =
+      MixOf({.puts_written = 90, .missing_stems = 10, .missing_stem_entries = 320});
+  CHECK(mix.missing_stems == Approx(0.1));
+  CHECK(mix.missing_stem_entries == Approx(32));
+  CHECK(mix.missing == 0);
+  CHECK(TotalVariation(mix, MixOf({.puts_written = 100})) == Approx(0.1));
+}
+
 TEST_CASE("no operations make no mix") {
   const WorkloadMix mix = MixOf({});
   CHECK(mix == WorkloadMix());
