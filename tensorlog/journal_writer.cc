@@ -407,6 +407,16 @@ Status JournalWriter::Sync() noexcept {
   return Status::Ok();
 }
 
+Status JournalWriter::End() noexcept {
+  const std::lock_guard lock(state_->mutex);
+  LAMINA_CHECK(!state_->leading && state_->pending.empty());
+  if (state_->files.empty()) return Status::Ok();
+  OpenFile& file = *state_->files.back();
+  file.blocks = std::min(file.blocks, state_->next_sequence - file.first_sequence);
+  file.bytes = file.blocks * kJournalBlockBytes;
+  return file.file->Truncate(file.bytes);
+}
+
 Status JournalWriter::status() const noexcept {
   const std::lock_guard lock(state_->mutex);
   return state_->latched;

@@ -113,6 +113,10 @@ class JournalWriter {
   // A file of an earlier epoch goes when `keep` is in this epoch.
   Status DeleteBelow(JournalPosition keep) noexcept;
 
+  // Gives back what the file being written has reserved and not used. Nothing may be appended
+  // afterwards, and nothing may be in Append.
+  Status End() noexcept;
+
   // Ok, or the error that every Append returns.
   [[nodiscard]] Status status() const noexcept;
   [[nodiscard]] Stats stats() const noexcept;

@@ -107,18 +107,24 @@ void TensorLog::NoteCursor(const SegmentInfo& info, const KnownCursor& cursor) n
   if (cursor.generation >= known.generation) known = cursor;
 }
 
-bool TensorLog::Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root) noexcept {
+bool TensorLog::Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root,
+                       bool synced) noexcept {
   LAMINA_CHECK(!replayed_.load() && tag != 0);
   const SegmentTable::ReadSection section(table_);
   Segment* const segment = section.Find(slot.segment);
   if (segment == nullptr || slot.slot >= segment->slot_count()) return false;
   // What the dead process wrote may still be in the device's cache: the next checkpoint syncs it.
   segment->NoteWritten();
-  segment->NotePut(slot.slot, at);
+  segment->NotePut(slot.slot, at, synced);
   segment->Restore(slot.slot, SlotState::kLive, /*unproven=*/true, tag, root, HeatValue{});
   segment->set_dirty();
   NoteCursor(segment->info(), {UINT64_MAX, slot.segment, slot.slot + 1});
   return true;
+}
+
+void TensorLog::ReplayMoved(SlotRef from, uint64_t tag) noexcept {
+  LAMINA_CHECK(!replayed_.load());
+  if (Free(from, tag)) originals_.Add(from, tag);
 }
 
 void TensorLog::FinishReplay() noexcept {
@@ -126,6 +132,7 @@ void TensorLog::FinishReplay() noexcept {
     ClassOf(lane.first).SetCursor(cursor.segment, cursor.slot);
   }
   cursors_.clear();
+  originals_.Hold(table_);
   if (options_.physical_erase) QueueFreeSlots();
   replayed_.store(true, std::memory_order_release);
 }

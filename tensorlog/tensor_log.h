@@ -35,6 +35,7 @@
 #include "tensorlog/geometry.h"
 #include "tensorlog/journal_position.h"
 #include "tensorlog/log_dir.h"
+#include "tensorlog/originals.h"
 #include "tensorlog/page_io.h"
 #include "tensorlog/segment.h"
 #include "tensorlog/segment_table.h"
@@ -106,8 +107,12 @@ class TensorLog {
 
   // A page of a put or move record, or one that a checkpointed move displaced. Records come in
   // order: a later one overrides the slot. The page is live and unproven. False when the slot does
-  // not exist (the segment is gone): the page is lost, which is legal.
-  bool Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root) noexcept;
+  // not exist (the segment is gone): the page is lost, which is legal. `synced`: as in Publish.
+  bool Replay(JournalPosition at, SlotRef slot, uint64_t tag, uint32_t root,
+              bool synced = false) noexcept;
+  // A move record has taken the page elsewhere. Its slot bears it no more, and is free once a
+  // checkpoint is done (originals.h).
+  void ReplayMoved(SlotRef from, uint64_t tag) noexcept;
   // Cursors stand behind what was replayed; slots may be taken from now on.
   void FinishReplay() noexcept;
   // Unlinks segment files and slot tables that no segment here owns: what a crash left between
@@ -158,7 +163,8 @@ class TensorLog {
   // Whether the slot bears the tag and can be read. No I/O, no lock. For locating pages.
   [[nodiscard]] bool Bears(SlotRef slot, uint64_t tag) const noexcept;
   // Whether an entry must be kept by compaction: its slot bears the tag, readable or not (a missing
-  // directory may come back), or replay has not finished.
+  // directory may come back), or replay has not finished, or no checkpoint has been done since it
+  // took the page elsewhere.
   [[nodiscard]] bool Keeps(SlotRef slot, uint64_t tag) const noexcept;
   // Like Bears, and the page's payload has not been verified since it was replayed.
   [[nodiscard]] bool Unproven(SlotRef slot, uint64_t tag) const noexcept;
@@ -166,6 +172,11 @@ class TensorLog {
 
   // The number of the page's root, if it is live in that slot: not condemned.
   [[nodiscard]] std::optional<uint32_t> LiveRoot(SlotRef slot, uint64_t tag) const noexcept;
+
+  // The page is condemned in that slot.
+  [[nodiscard]] bool Condemned(SlotRef slot, uint64_t tag) const noexcept;
+  // And its segment is being given up (draining): it does not come back to life, and will be gone.
+  [[nodiscard]] bool Leaving(SlotRef slot, uint64_t tag) const noexcept;
 
   // Reads pages straight into the caller's buffers where they are aligned, and checks each against
   // the checksum. Pins are held from the moment I/O is issued until it completes. A page that was
@@ -210,7 +221,8 @@ class TensorLog {
   Status SyncPayloads() noexcept;
   [[nodiscard]] size_t DirsThatFailedToSync() const noexcept;
   // The checkpoint at `position`, with the tables of `generation`, is durable in the manifest:
-  // forgets older positions and unlinks the slot tables that were replaced.
+  // forgets older positions, unlinks the slot tables that were replaced, and gives back the slots
+  // that replayed moves have left; Scrub.
   void CheckpointDone(JournalPosition position, std::span<const SavedSlotTable> saved) noexcept;
   // The checkpoint was given up before the manifest named these tables: their segments are dirty
   // again, the files go.
@@ -240,10 +252,14 @@ class TensorLog {
   // live, and when something is still pinned or being written at the deadline.
   Status CloseSegment(uint32_t segment, Deadline deadline) noexcept;
   void ReopenSegment(uint32_t segment) noexcept;
+  // Slots that replayed moves have left wait for a checkpoint, being written as far as AwaitWriters
+  // can tell.
+  [[nodiscard]] bool holds_originals() const noexcept { return originals_.any(); }
   // Forgets a closed segment, and unlinks its file and its slot table: what it still held, all of
   // it condemned, is gone. No checkpoint may have copied slot tables that it has not committed. On
-  // an error files may be left, which the next open removes.
-  Status RemoveSegment(uint32_t segment) noexcept;
+  // an error files may be left, which the next open removes; `*file_left` (may be null): the
+  // segment's own is among them.
+  Status RemoveSegment(uint32_t segment, bool* file_left = nullptr) noexcept;
   // ---- erase=physical
 
   // Erases the bytes of every slot that was freed or released before this call, once its readers
@@ -310,6 +326,7 @@ class TensorLog {
   SegmentSource& source_;
   std::vector<std::unique_ptr<LogDir>> dirs_;
   FreedSlots freed_;  // outlives the segments
+  Originals originals_;
   SegmentTable table_;
   std::atomic<uint64_t> capacity_bytes_;
   std::atomic<bool> replayed_{false};

@@ -92,6 +92,7 @@ void TensorLog::CheckpointDone(JournalPosition position,
     generation = table.generation;
   }
   for (Segment* segment : table_.All()) segment->ForgetPutsBelow(position);
+  originals_.Release(table_);
 }
 
 }  // namespace lamina

@@ -49,7 +49,7 @@ void TensorLog::ReopenSegment(uint32_t id) noexcept {
   ClassOf(segment->slot_bytes()).Add(segment);
 }
 
-Status TensorLog::RemoveSegment(uint32_t id) noexcept {
+Status TensorLog::RemoveSegment(uint32_t id, bool* file_left) noexcept {
   const std::lock_guard lock(checkpoint_mutex_);
   Segment* const segment = SegmentTable::ReadSection(table_).Find(id);
   if (segment == nullptr) return NoSuchSegment(id);
@@ -57,6 +57,7 @@ Status TensorLog::RemoveSegment(uint32_t id) noexcept {
   const std::unique_ptr<Segment> removed = table_.Remove(id);
   Status status;
   if (!removed->absent()) status = fs_.Remove(removed->file()->path());
+  if (file_left != nullptr) *file_left = !status.ok();
   if (const auto table = table_generations_.find(id); table != table_generations_.end()) {
     Status other = fs_.Remove(SlotTablePath(options_.slot_table_dir, id, table->second));
     if (status.ok()) status = std::move(other);

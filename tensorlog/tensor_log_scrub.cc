@@ -4,7 +4,8 @@
 // which keeps takers and new readers out, until Scrub has waited for the readers that it still has,
 // punched its bytes out or overwritten them with zeros, and released it. What a crash leaves in
 // between is free in the slot tables and holds bytes: so all free slots are scrubbed once when the
-// log is opened.
+// log is opened. Not before the state in which they are free is durable: a power cut must not bring
+// back a page whose bytes have gone.
 #include <algorithm>
 #include <utility>
 

@@ -122,8 +122,10 @@ bool TensorLog::Bears(SlotRef slot, uint64_t tag) const noexcept {
 
 bool TensorLog::Keeps(SlotRef slot, uint64_t tag) const noexcept {
   if (!replayed_.load(std::memory_order_acquire)) return true;
-  return WithSlot(slot,
-                  [&](const Segment& segment, uint32_t i) { return segment.slot(i).tag() == tag; });
+  const auto bears = [&](const Segment& segment, uint32_t i) {
+    return segment.slot(i).tag() == tag;
+  };
+  return WithSlot(slot, bears) || originals_.Has(slot, tag);
 }
 
 bool TensorLog::Unproven(SlotRef slot, uint64_t tag) const noexcept {
@@ -148,6 +150,20 @@ std::optional<uint32_t> TensorLog::LiveRoot(SlotRef slot, uint64_t tag) const no
     return root.has_value();
   });
   return root;
+}
+
+bool TensorLog::Condemned(SlotRef slot, uint64_t tag) const noexcept {
+  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    // The tag last: if it is the right one now, the state was that page's.
+    return segment.slot(i).state() == SlotState::kCondemned && segment.slot(i).tag() == tag;
+  });
+}
+
+bool TensorLog::Leaving(SlotRef slot, uint64_t tag) const noexcept {
+  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
+    return segment.draining() && segment.slot(i).state() == SlotState::kCondemned &&
+           segment.slot(i).tag() == tag;
+  });
 }
 
 void TensorLog::ReadPages(IoQueue& queue, std::span<PageRead> pages, const IoLimits& limits,

@@ -1,8 +1,8 @@
 #include "tools/vlog_gc_run.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -23,17 +23,27 @@ using tools::Record;
 void KeepPolicy(FileSystem& fs, const std::string& directory, const ManifestState& manifest,
                 Options* options) {
   if (manifest.policy_state.empty()) return;
-  const auto state = ReadPolicyFile(fs, directory + "/" + manifest.policy_state);
+  const auto file = fs.Open(directory + "/" + manifest.policy_state, {});
   StateHeader header;
-  if (!state.ok() || state->size() < sizeof header) return;
-  std::memcpy(&header, state->data(), sizeof header);
+  if (!file.ok() || !(*file)->Read(0, std::as_writable_bytes(std::span(&header, 1))).ok()) return;
   if (header.magic != kStateMagic || header.kind > static_cast<uint32_t>(PolicyKind::kS3Fifo))
     return;
   options->eviction = static_cast<Options::Eviction>(header.kind);
 }
 
+// Of a store's memory, for as many records of the eviction policy as it has saved: a store that has
+// less saves fewer when it is closed, and they are what it would be warm by.
+uint64_t PolicyMemoryFor(FileSystem& fs, const std::string& directory,
+                         const ManifestState& manifest) {
+  if (manifest.policy_state.empty()) return 0;
+  const auto file = fs.Open(directory + "/" + manifest.policy_state, {});
+  const auto size = file.ok() ? (*file)->Size() : Result<uint64_t>(file.status());
+  if (!size.ok()) return 0;
+  return kPolicyMemoryShare * kPolicyBytesPerRecord * (*size / kSavedRecordBytes);
+}
+
 // Slots and tables are in memory while the store is open, and so are those that are made before
-// others go. As much again is for them, for the policy and for reading the index.
+// others go. As much again is for them and for reading the index.
 uint64_t MemoryFor(const ManifestState& manifest) {
   constexpr uint64_t kFixedBytes = uint64_t{256} << 20;  // memtables and buffers
   uint64_t bytes = SegmentTable::kIndexBytes;
@@ -92,10 +102,11 @@ Result<Options> OptionsFor(FileSystem& fs, Report& report, uint64_t memory_bytes
   // What is moved must not leave bytes behind that an erase of the store's own would not find.
   if (!given("erase=") && loaded.state.erase_physical) options.erase = Options::Erase::kPhysical;
   if (given("memory_bytes=")) return options;
-  options.memory_bytes = std::max(memory_bytes, MemoryFor(loaded.state));
+  options.memory_bytes = std::max(
+      memory_bytes, MemoryFor(loaded.state) + PolicyMemoryFor(fs, gc.directory, loaded.state));
   if (options.memory_bytes > memory_bytes) {
     report.Note(gc.directory + ": memory_bytes=" + std::to_string(options.memory_bytes) +
-                ", for the slots and tables that it has");
+                ", for the slots, tables and records of the eviction policy that it has");
   }
   return options;
 }

@@ -292,7 +292,8 @@ Status Table::FindInBlock(const StemLookup& lookup, uint64_t offset, const Pinne
   return BlockCorruption(BlockKind::kData, offset, Status::Corruption(cursor.error()));
 }
 
-bool Table::BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets) const noexcept {
+bool Table::BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets,
+                      size_t* cached) const noexcept {
   const auto appended = static_cast<ptrdiff_t>(offsets->size());
   const auto missing = [&](uint64_t offset) {
     return cache_ == nullptr || !cache_->Contains({footer_.table, offset});
@@ -314,9 +315,15 @@ bool Table::BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets) 
     const auto position = FindBlock(key.view(), &reads);
     return position.ok() ? std::optional(*position) : std::nullopt;
   };
+  uint64_t counted_end = 0;  // cached blocks before it are counted
   const auto want = [&](const IndexPosition& position) {
     for (uint64_t block = position.child; block <= position.last; ++block) {
-      if (missing(block * kTableBlockBytes)) offsets->push_back(block * kTableBlockBytes);
+      if (missing(block * kTableBlockBytes)) {
+        offsets->push_back(block * kTableBlockBytes);
+      } else if (cached != nullptr && block >= counted_end) {
+        ++*cached;
+        counted_end = block + 1;
+      }
     }
   };
   // Usually the last page lies where the first does, and so do all between.

@@ -63,7 +63,8 @@ class Table : public std::enable_shared_from_this<Table> {
   // The blocks that Find(lookup) would read and that are not in the cache, appended to `offsets`
   // (in the file; each kTableBlockBytes long). Returns false if more may follow once these are
   // cached (a second index level comes first). Most callers want BlockFetcher (block_fetch.h).
-  bool BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets) const noexcept;
+  bool BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets,
+                 size_t* cached = nullptr) const noexcept;
 
   // The iterator keeps the table alive.
   [[nodiscard]] std::unique_ptr<EntryIterator> NewIterator(

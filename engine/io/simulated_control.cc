@@ -73,11 +73,15 @@ SimulatedCounts SimulatedDisk::counts() const noexcept {
   return impl_->counts;
 }
 
-uint64_t SimulatedDisk::FailedSyncs(std::string_view suffix) const noexcept {
+SimulatedFailedSyncs SimulatedDisk::FailedSyncs(std::string_view suffix) const noexcept {
   const std::lock_guard lock(impl_->mutex);
-  const auto ends_so = [&](const std::string& path) { return path.ends_with(suffix); };
-  return static_cast<uint64_t>(
-      std::count_if(impl_->failed_syncs.begin(), impl_->failed_syncs.end(), ends_so));
+  SimulatedFailedSyncs failed;
+  for (const Impl::FailedSync& sync : impl_->failed_syncs) {
+    if (!sync.path.ends_with(suffix)) continue;
+    ++failed.all;
+    if (sync.lossy) ++failed.lossy;
+  }
+  return failed;
 }
 
 std::vector<std::string> SimulatedDisk::Files() const noexcept {

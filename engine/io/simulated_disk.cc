@@ -40,6 +40,11 @@ void ForEachVector(const Transfer& transfer, size_t bytes, Piece piece) noexcept
   }
 }
 
+// Whether a write that begins or ends here covers a sector in part that cannot be read.
+bool CutsUnreadableSector(const SimulatedInode& inode, uint64_t offset) noexcept {
+  return offset % kSectorBytes != 0 && inode.unreadable_sectors.contains(offset / kSectorBytes);
+}
+
 SimulatedChange WriteOf(const Transfer& transfer, uint64_t bytes) noexcept {
   SimulatedChange change;
   change.offset = transfer.offset();
@@ -150,7 +155,7 @@ int64_t SimulatedDisk::Impl::AttemptWrite(const SimulatedOpenFile& file,
   if (!file.writable) return -EBADF;
   if (!Aligned(transfer, file.alignment)) return -EINVAL;
   if (Fault(file.path, faults.again)) return -EAGAIN;
-  const uint64_t bytes = Shorten(file, BytesLeft(transfer));
+  const uint64_t bytes = ShortenWrite(file, transfer);
   SimulatedChange change = WriteOf(transfer, bytes);
   const int error = Operate(
       *file.process, file.path, Kind::kWrite, [&] { return ApplyWrite(file, std::move(change)); },
@@ -167,6 +172,8 @@ int SimulatedDisk::Impl::ApplyWrite(const SimulatedOpenFile& file,
   const uint64_t bytes = change.data.size();
   if (change.offset > SimulatedContent::kMaxBytes - bytes) return EFBIG;
   SimulatedInode& inode = *file.inode;
+  const uint64_t end = change.offset + bytes;
+  if (CutsUnreadableSector(inode, change.offset) || CutsUnreadableSector(inode, end)) return EIO;
   if (const int error = Reserve(file, change.offset, bytes); error != 0) return error;
   if (Fault(file.path, faults.lost_write)) return 0;
   if (Fault(file.path, faults.misdirected_write)) {
@@ -184,6 +191,18 @@ int SimulatedDisk::Impl::ApplyWrite(const SimulatedOpenFile& file,
                                    inode.unreadable_sectors.lower_bound(end_whole));
   inode.Change(std::move(change));
   return 0;
+}
+
+// The system reads what a write leaves of a sector, and copies nothing into one that it cannot read
+// but leaves it to the next write: so a write that is cut short ends before it.
+uint64_t SimulatedDisk::Impl::ShortenWrite(const SimulatedOpenFile& file,
+                                           const Transfer& transfer) noexcept {
+  const uint64_t all = BytesLeft(transfer);
+  const uint64_t bytes = Shorten(file, all);
+  const uint64_t end = transfer.offset() + bytes;
+  if (bytes == all || !CutsUnreadableSector(*file.inode, end)) return bytes;
+  const uint64_t sector_begin = end / kSectorBytes * kSectorBytes;
+  return sector_begin > transfer.offset() ? sector_begin - transfer.offset() : all;
 }
 
 uint64_t SimulatedDisk::Impl::Shorten(const SimulatedOpenFile& file, uint64_t bytes) noexcept {

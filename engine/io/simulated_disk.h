@@ -90,7 +90,11 @@ class SimulatedDisk::Impl {
   };
   FailWindow fail_operations;
   FailWindow fail_reads;
-  std::vector<std::string> failed_syncs;  // paths, of those that left unsynced writes
+  struct FailedSync {
+    std::string path;
+    bool lossy = false;  // it left unsynced writes
+  };
+  std::vector<FailedSync> failed_syncs;
 
  private:
   struct InFlight {
@@ -109,6 +113,7 @@ class SimulatedDisk::Impl {
   void LandSomeLateWrites() noexcept;
   void FillRead(const SimulatedOpenFile& file, uint64_t offset, std::span<std::byte> out) noexcept;
   uint64_t Shorten(const SimulatedOpenFile& file, uint64_t bytes) noexcept;
+  uint64_t ShortenWrite(const SimulatedOpenFile& file, const Transfer& transfer) noexcept;
   struct WrongPlace {
     SimulatedInodePtr inode;
     uint64_t offset;

@@ -64,7 +64,7 @@ Status SimulatedFile::Sync() noexcept {
         return 0;
       },
       [&] {
-        if (!file_.inode->unsynced.empty()) disk_->failed_syncs.push_back(file_.path);
+        disk_->failed_syncs.push_back({file_.path, !file_.inode->unsynced.empty()});
         file_.inode->FailSync(&disk_->random);
       });
   return error == 0 ? Status::Ok() : SyncStatus(error, "sync", file_.path);

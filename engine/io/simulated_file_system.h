@@ -77,6 +77,12 @@ struct SimulatedCounts {
   uint64_t written_bytes = 0;
 };
 
+struct SimulatedFailedSyncs {
+  uint64_t all = 0;
+  uint64_t lossy = 0;  // that left writes which may never reach the disk
+  friend bool operator==(const SimulatedFailedSyncs&, const SimulatedFailedSyncs&) = default;
+};
+
 // Thread-safe; processes may be driven by many threads, and may outlive this handle.
 class SimulatedDisk {
  public:
@@ -127,9 +133,8 @@ class SimulatedDisk {
   void FailRead(uint64_t n, int error, uint64_t count = 1) noexcept;
   void SetCapacity(uint64_t bytes) noexcept;
   [[nodiscard]] SimulatedCounts counts() const noexcept;
-  // Failed syncs so far, of files whose paths end so, that left writes which may never reach the
-  // disk.
-  [[nodiscard]] uint64_t FailedSyncs(std::string_view suffix) const noexcept;
+  // Failed syncs so far, of files whose paths end so.
+  [[nodiscard]] SimulatedFailedSyncs FailedSyncs(std::string_view suffix) const noexcept;
 
   // ---- Decay, of what is on the disk and what is cached alike. Errors: kIoError when there is no
   // such file, kCorruption when it is too short.
@@ -137,7 +142,8 @@ class SimulatedDisk {
   Status FlipBit(const std::string& path, uint64_t bit) noexcept;
   Status Overwrite(const std::string& path, uint64_t offset,
                    std::span<const std::byte> bytes) noexcept;
-  // Reads that touch the range fail with EIO until it is overwritten.
+  // Reads that touch the range fail with EIO until it is overwritten, sector by sector; so do
+  // writes that cover such a sector in part, since the rest of it has to be read.
   Status MakeUnreadable(const std::string& path, uint64_t offset, uint64_t bytes) noexcept;
   // Paths of all files, sorted.
   [[nodiscard]] std::vector<std::string> Files() const noexcept;

@@ -16,6 +16,22 @@ constexpr auto kSlotWait = std::chrono::milliseconds(200);
 // The same where there is one thread, which works instead of waiting.
 constexpr int kMaxStepsForSlots = 1000;
 
+// Those of the segments that are not gone.
+std::vector<uint32_t> LeftOf(std::span<const uint32_t> segments, const TensorLog& log) noexcept {
+  const SegmentTable::ReadSection section(log.table());
+  std::vector<uint32_t> left;
+  for (const uint32_t id : segments)
+    if (section.Find(id) != nullptr) left.push_back(id);
+  return left;
+}
+
+// Whether the segment was cut for a capacity that was much larger.
+bool Coarse(const SegmentInfo& info, uint64_t capacity) noexcept {
+  constexpr uint64_t kTimes = 4;
+  const auto whole = SegmentSlotsFor(info.slot_bytes, capacity);
+  return whole.ok() && info.slot_count > kTimes * *whole;
+}
+
 }  // namespace
 
 // ---- What there is ------------------------------------------------------------------------------
@@ -266,13 +282,21 @@ Status Store::Impl::TransferSegment(const Evictor::Transfer& transfer) noexcept 
 }
 
 // Gives up segments until the rest fits. What is live in them moves to what eviction has left over
-// elsewhere.
+// elsewhere; where segments are coarse for a new capacity, to new ones: one may be larger than all
+// of it, and then nothing that stays has room for what is worth most. Those that leave are there
+// beside them for a while, so they are not for a capacity that the store has kept to before, and
+// only for rounds in which all goes that is to go.
 Status Store::Impl::ShrinkToBudget() noexcept {
   std::lock_guard shrink_lock(shrink_mutex_);
+  const uint64_t capacity = budget_.capacity();
+  bool replaces = capacity != kept_capacity_;
   while (const uint64_t over = budget_.OverBytes()) {
     if (closing_) return Status::Closed(directory_ + ": the store is being closed");
     std::vector<uint32_t> leaving;
     uint64_t gained = 0;
+    uint64_t bytes = 0;
+    uint64_t slots = 0;
+    bool coarse = false;
     {
       const auto candidates = evictor_->SegmentsByLiveBytes();
       const SegmentTable::ReadSection section(log_->table());
@@ -281,21 +305,38 @@ Status Store::Impl::ShrinkToBudget() noexcept {
         const Segment* const segment = section.Find(id);
         if (segment == nullptr) continue;
         leaving.push_back(id);
-        gained += segment->info().bytes() + kSlotReserveBytes * segment->slot_count();
+        bytes += segment->info().bytes();
+        slots += segment->slot_count();
+        gained = bytes + kSlotReserveBytes * slots;
+        coarse = coarse || Coarse(segment->info(), capacity);
       }
       for (const uint32_t id : leaving) (void)log_->SetDraining(id, true);
     }
     if (leaving.empty()) return Status::Ok();
-    // Draining segments count no more: what is left of the classes is what has to hold their pages.
+    const bool may_add = replaces && coarse;
+    if (may_add) budget_.SetLeaving(bytes, slots);
+    // Draining segments count no more: what is left of the classes, and what they may grow by, is
+    // what has to hold their pages.
     evictor_->TrimAll();
     RetireReport report;
-    const Status status = RetireSegments(leaving, true, &closing_, &report);
+    RetireHow how;
+    how.may_add = may_add;
+    how.stop = &closing_;
+    Status status = Retire(leaving, how, &report);
+    // Classes were promised the same room. What got none of it is what goes.
+    if (may_add && status.code() == StatusCode::kNoSpace) {
+      how.move_live = false;
+      status = Retire(LeftOf(leaving, *log_), how, &report);
+    }
+    budget_.SetLeaving(0, 0);
     StoreCounters::Add(counters_.segments_given_up, report.segments);
     NoteSlotsChanged();
     // One that stays does not keep the others: they are asked again while any of them goes.
+    replaces = replaces && report.segments == leaving.size();
     if (report.segments > 0) continue;
     return status.ok() ? Status::Busy("no segment could be given up now") : status;
   }
+  kept_capacity_ = capacity;
   return Status::Ok();
 }
 

@@ -10,7 +10,8 @@
 //      replay from C brings them back.
 //   4. Sync payloads, journal, directory.
 //   5. Commit one manifest edit with all of it.
-//   6. Only then forget: replaced slot tables, memtables, journal files below the previous C.
+//   6. Only then forget: replaced slot tables, memtables, journal files below the previous C, and
+//      what moves have left that may not have been durable before.
 #include <algorithm>
 #include <utility>
 
@@ -346,6 +347,7 @@ Status Store::Impl::TryCheckpoint(bool closing) noexcept {
   }
   checkpoint_owed_.store(false, std::memory_order_release);
   ReleaseDoubtful(plan.position);
+  (void)ScrubFreed();  // what has waited for this
   scheduler_->NotifyRoom();
   scheduler_->Wake(WorkClass::kCompaction);
   // One checkpoint late: a manifest whose last record is lost still finds its journal.

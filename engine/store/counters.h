@@ -51,7 +51,7 @@ struct StoreCounters {
 
   // Eviction.
   Counter policy_requests{0};
-  Counter pages_evicted{0};     // condemned
+  Counter pages_evicted{0};     // condemned, singly or with their segment
   Counter condemned_hits{0};    // condemned pages that came back to life
   Counter pages_stranded{0};    // condemned before the page behind them
   Counter restored_in_runs{0};  // pages got that lay in runs of at least 256 KiB
@@ -67,6 +67,10 @@ struct StoreCounters {
   // whether none, it alone, or it and the pages behind it were found there.
   Counter lookups_missing{0}, lookups_existing{0};
   Counter stem_scans{0}, stem_scan_pages{0};
+  // Stems that were asked for several pages and had none of them, and how many pages.
+  Counter missing_stems{0}, missing_stem_pages{0};
+  // Data blocks that a call's first questions called for, and those of them that were cached.
+  Counter blocks_wanted{0}, blocks_cached{0};
   Counter blocks_fetched{0};  // ahead of the lookups that need them
   // Fetches of a few blocks while nothing else of the call was in flight, for the device's latency.
   Counter lone_fetches{0}, lone_fetch_ns{0};

@@ -67,6 +67,7 @@ Status Store::Impl::Erase(Path::Impl& path, size_t first, size_t count) noexcept
   const Bar bar(publish_mutex_, barred_, std::move(keys));
   WaitForEarlierPuts();
 
+  if (options_.erase == Options::Erase::kPhysical) LAMINA_RETURN_IF_ERROR(SettleHeld());
   const uint64_t failures = log_->scrub_failures();
   const auto view = CurrentView();
   Locator locator(*view, *log_, cache_.get(), *queues_, counters_);
@@ -125,6 +126,7 @@ Status Store::Impl::EraseRoot(std::string_view root) noexcept {
   LAMINA_RETURN_IF_ERROR(committed);
   // Those of the old epoch are writing still; later ones are refused before they do.
   WaitForEarlierPuts();
+  if (options_.erase == Options::Erase::kPhysical) LAMINA_RETURN_IF_ERROR(SettleHeld());
   const uint64_t failures = log_->scrub_failures();
   log_->FreeRoot(state->number);
   const Status scrubbed = ScrubErased(failures);

@@ -35,8 +35,24 @@ RequestShape Evictor::ShapeOf(const PathKeys& path) const noexcept {
 
 size_t Evictor::NoteUse(Path::Impl& path, size_t first, size_t count) noexcept {
   if (path.request == nullptr) path.request = std::make_shared<ShownRequest>();
-  if (path.request->noted.load(std::memory_order_acquire)) return 0;
+  if (path.request->noted.load(std::memory_order_acquire))
+    return NoteAgain(path, first, first + count);
   return Note(path, first, first + count, path.request);
+}
+
+// A page that is used stays, whichever call on the path has found it. Nobody waits for this either.
+size_t Evictor::NoteAgain(const Path::Impl& path, size_t first, size_t end) noexcept {
+  std::vector<Noted::Found> found;
+  for (size_t i = first; i < end; ++i) {
+    const Location& location = path.locations[i];
+    if (location.found &&
+        log_.Condemned(location.entry.slot, location.entry.tag(path.fingerprints[i])))
+      found.push_back({static_cast<uint32_t>(i), location.entry});
+  }
+  if (found.empty()) return 0;
+  const std::lock_guard lock(noted_mutex_);
+  noted_.push_back({path, first, end, std::move(found), path.request, /*again=*/true});
+  return noted_.size();
 }
 
 size_t Evictor::NoteTouch(const Path::Impl& path, size_t end) noexcept {
@@ -46,7 +62,7 @@ size_t Evictor::NoteTouch(const Path::Impl& path, size_t end) noexcept {
 // On the way of every probe and get: no more than what has to be remembered.
 size_t Evictor::Note(const Path::Impl& path, size_t first, size_t end,
                      std::shared_ptr<ShownRequest> result) noexcept {
-  Noted noted = {path, first, end, {}, std::move(result)};
+  Noted noted = {path, first, end, {}, std::move(result), /*again=*/false};
   for (size_t i = first; i < end; ++i) {
     const Location& location = path.locations[i];
     if (location.found) noted.found.push_back({static_cast<uint32_t>(i), location.entry});
@@ -69,7 +85,7 @@ void Evictor::ShowNoted() noexcept {
       batch.swap(noted_);
     }
     if (batch.empty()) return;
-    for (const Noted& noted : batch) Show(noted);
+    for (const Noted& noted : batch) noted.again ? ShowAgain(noted) : Show(noted);
   }
 }
 
@@ -110,9 +126,23 @@ void Evictor::Show(const Noted& noted) noexcept {
   noted.result->shown.store(true, std::memory_order_release);
 }
 
+// With the heats that the request gave them; nothing else is changed by it.
+void Evictor::ShowAgain(const Noted& noted) noexcept {
+  LAMINA_CHECK(noted.result->shown.load(std::memory_order_acquire));
+  const std::lock_guard lock(mutex_);
+  std::set<uint32_t> grown;  // classes
+  for (const Noted::Found& found : noted.found) {
+    const SlotRef slot = found.entry.slot;
+    const uint64_t tag = found.entry.tag(noted.path.fingerprints[found.page]);
+    log_.SetHeatWord(slot, tag, 0, HeatWord(noted.result->heats[found.page]));
+    Revive(slot, tag, &grown);
+  }
+  for (const uint32_t slot_bytes : grown) Trim(ClassOf(slot_bytes));
+}
+
 // The heats go to the slots; what was condemned and is used comes back, at the cost of others.
 void Evictor::Apply(const Path::Impl& path, std::span<const RequestPage> pages) noexcept {
-  std::vector<uint32_t> grown;  // classes
+  std::set<uint32_t> grown;  // classes
   uint64_t child = 0;
   for (size_t i = pages.size(); i-- > 0;) {
     if (!pages[i].readable) {
@@ -123,15 +153,18 @@ void Evictor::Apply(const Path::Impl& path, std::span<const RequestPage> pages) 
     const uint64_t tag = path.locations[i].entry.tag(path.fingerprints[i]);
     log_.StoreHeat(slot, tag, {HeatWord(pages[i].heat), child});
     child = ChildWord(slot);
-    const SegmentTable::ReadSection section(log_.table());
-    Segment* const segment = section.Find(slot.segment);
-    // What is being given up stays condemned: it can still be read for a while.
-    if (segment == nullptr || segment->draining() || !segment->Revive(slot.slot, tag)) continue;
-    StoreCounters::Add(counters_.condemned_hits, 1);
-    if (std::find(grown.begin(), grown.end(), segment->slot_bytes()) == grown.end())
-      grown.push_back(segment->slot_bytes());
+    Revive(slot, tag, &grown);
   }
   for (const uint32_t slot_bytes : grown) Trim(ClassOf(slot_bytes));
+}
+
+void Evictor::Revive(SlotRef slot, uint64_t tag, std::set<uint32_t>* classes) noexcept {
+  const SegmentTable::ReadSection section(log_.table());
+  Segment* const segment = section.Find(slot.segment);
+  // What is being given up stays condemned: it can still be read for a while.
+  if (segment == nullptr || segment->draining() || !segment->Revive(slot.slot, tag)) return;
+  StoreCounters::Add(counters_.condemned_hits, 1);
+  classes->insert(segment->slot_bytes());
 }
 
 // ---- Admission ---------------------------------------------------------------------------------

@@ -6,7 +6,9 @@
 // was found lies; the policy is shown the requests in the order in which they were noted, in the
 // background or by the next put, which needs its verdict. Showing a request brings condemned pages
 // that it used back to life, and stamps their ancestors too: those that the call did not ask for
-// are looked up then, if it found anything and the store has a capacity.
+// are looked up then, if it found anything and the store has a capacity. What only a later call on
+// the path has found condemned (a probe stops at the first miss) comes back to life in the same
+// way.
 //
 // A put asks which of its new pages to write: room for them is made at once by condemning what is
 // worth least in their class. Admitted pages are reserved until the put has ended, so that
@@ -24,6 +26,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,7 +67,8 @@ class Evictor {
   Evictor(TensorLog& log, StoreCounters& counters, EvictorOptions options) noexcept;
 
   // The first call on a path, with pages [first, first + count) located, notes a request; later
-  // ones nothing. Returns how many are noted: from kMaxNoted on somebody has to call ShowNoted.
+  // ones only what they found condemned. Returns how many are noted: from kMaxNoted on somebody has
+  // to call ShowNoted.
   size_t NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   // Notes one for the pages below `end`, always.
   size_t NoteTouch(const Path::Impl& path, size_t end) noexcept;
@@ -126,6 +130,7 @@ class Evictor {
     size_t end = 0;
     std::vector<Found> found;
     std::shared_ptr<ShownRequest> result;  // null for a touch
+    bool again = false;                    // by a later call: `found` is to come back to life
   };
   // What is known of a class that may be short of slots.
   struct Demand {
@@ -136,8 +141,11 @@ class Evictor {
 
   size_t Note(const Path::Impl& path, size_t first, size_t end,
               std::shared_ptr<ShownRequest> result) noexcept;
+  size_t NoteAgain(const Path::Impl& path, size_t first, size_t end) noexcept;
   void Show(const Noted& noted) noexcept;
+  void ShowAgain(const Noted& noted) noexcept;
   void Apply(const Path::Impl& path, std::span<const RequestPage> pages) noexcept;
+  void Revive(SlotRef slot, uint64_t tag, std::set<uint32_t>* classes) noexcept;
   ClassResidents& ClassOf(uint32_t slot_bytes) noexcept;
   void Trim(ClassResidents& residents) noexcept;
   void SizeRecords() noexcept;

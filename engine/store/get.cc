@@ -10,7 +10,7 @@ namespace lamina {
 
 // One get call. Rounds: a page whose bytes are wrong is read once more (the device may have erred);
 // if it is wrong again its slot is freed, and another slot that bears the page, if there is one, is
-// tried.
+// tried. One that the device cannot read keeps its slot, and another one is tried as well.
 class GetOperation {
  public:
   GetOperation(Store::Impl& store, Path::Impl& path, size_t first, size_t count,
@@ -36,13 +36,15 @@ class GetOperation {
     std::vector<size_t> wanted(count_);
     for (size_t i = 0; i < count_; ++i) wanted[i] = i;
     failures_.assign(count_, 0);
+    io_errors_.assign(count_, false);
     // A page has as many candidates as unclean shutdowns left it: few. The bound ends what a device
     // that lies in new ways every time would go on with.
     for (int round = 0; !wanted.empty() && round < kMaxRounds; ++round) {
       wanted = Round(wanted);
       ++rounds_;
     }
-    for (const size_t i : wanted) Miss(i, store_.counters_.misses_checksum);
+    for (const size_t i : wanted)
+      Miss(i, io_errors_[i] ? store_.counters_.misses_io_error : store_.counters_.misses_checksum);
     if (freed_) (void)store_.ScrubFreed();
     size_t leading = 0;
     while (leading < count_ && states_[leading] == PageState::kOk) ++leading;
@@ -77,14 +79,13 @@ class GetOperation {
 
   // Reads the wanted pages (indexes into the call) once; returns those to be tried again.
   std::vector<size_t> Round(const std::vector<size_t>& wanted) noexcept {
-    store_.Locate(path_, first_, count_, false);
+    store_.Locate(path_, first_, count_, false, unreadable_);
     store_.NoteUse(path_, first_, count_);
     std::vector<size_t> read_pages;
     for (const size_t i : wanted) {
       const Location& location = path_.locations[first_ + i];
       if (!location.found) {
-        Miss(i,
-             failures_[i] == 0 ? store_.counters_.misses_absent : store_.counters_.misses_checksum);
+        Miss(i, WhyAbsent(i));
       } else if (location.entry.length != sizes_[i]) {
         Miss(i, store_.counters_.misses_wrong_size);
       } else {
@@ -186,8 +187,8 @@ class GetOperation {
         StoreCounters::Add(counters.misses_gone, 1);
         return false;
       case ReadOutcome::kIoError:
-        Miss(i, counters.misses_io_error);
-        return true;
+        Avoid(i, read);
+        return false;
       case ReadOutcome::kCancelled:
         StoreCounters::Add(counters.pages_cancelled, 1);
         Decide(i, PageState::kCancelled);
@@ -215,9 +216,21 @@ class GetOperation {
         Miss(i, store_.counters_.misses_buffer);
         return true;
       default:
-        Miss(i, store_.counters_.misses_io_error);
-        return true;
+        Avoid(i, read);
+        return false;
     }
+  }
+
+  // By this call: the slot may be read later.
+  void Avoid(size_t i, const PageRead& read) noexcept {
+    unreadable_.push_back(read.slot);
+    io_errors_[i] = true;
+    path_.locations[first_ + i].found = false;
+  }
+
+  StoreCounters::Counter& WhyAbsent(size_t i) const noexcept {
+    if (io_errors_[i]) return store_.counters_.misses_io_error;
+    return failures_[i] == 0 ? store_.counters_.misses_absent : store_.counters_.misses_checksum;
   }
 
   // Reads the page into memory that nobody else has, before its slot is given up.
@@ -302,9 +315,11 @@ class GetOperation {
   const Store::Impl::AsyncGet async_;
   IoGovernor::Session session_;
   std::vector<iovec> fragments_;
-  std::vector<size_t> sizes_;  // of each page
-  bool freed_ = false;         // a slot, which may have to be scrubbed
-  std::vector<int> failures_;  // wrong reads of each page; every second one frees a slot
+  std::vector<size_t> sizes_;        // of each page
+  bool freed_ = false;               // a slot, which may have to be scrubbed
+  std::vector<int> failures_;        // wrong reads of each page; every second one frees a slot
+  std::vector<bool> io_errors_;      // by page: a slot of it could not be read
+  std::vector<SlotRef> unreadable_;  // those slots
   int rounds_ = 0;
   uint64_t requests_ = 0;  // to the device
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "engine/base/mutation.h"
 
@@ -18,14 +19,15 @@ const Table* Claiming(const OpenRun& run, const StemLookup& lookup, uint32_t pag
 }  // namespace
 
 Locator::Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
-                 StoreCounters& counters) noexcept
-    : view_(view), log_(log), cache_(cache), queues_(queues), counters_(counters) {}
+                 StoreCounters& counters, std::span<const SlotRef> avoid) noexcept
+    : view_(view), log_(log), cache_(cache), queues_(queues), counters_(counters), avoid_(avoid) {}
 
 bool Locator::Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept {
   if (entry.guard != path.guard(page) && !Mutated(Mutation::kIgnoreGuard)) {
     StoreCounters::Add(counters_.guard_mismatches, 1);
     return false;
   }
+  if (std::find(avoid_.begin(), avoid_.end(), entry.slot) != avoid_.end()) return false;
   if (Mutated(Mutation::kTrustEntryWithoutTag)) return true;
   return log_.Bears(entry.slot, entry.tag(path.fingerprints[page]));
 }
@@ -63,13 +65,22 @@ void Locator::Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& foun
 // The runs were asked for a page; so many were found, it and those behind it.
 void Locator::Tally(uint64_t found) noexcept {
   if (found == 0) {
-    ++lookups_missing_;
+    ++missing_in_stem_;
   } else if (found == 1) {
     ++lookups_existing_;
   } else {
     ++stem_scans_;
     stem_scan_pages_ += found;
   }
+}
+
+// A stem is done with. What its later pages need has been read for the first one, as a rule.
+void Locator::TallyMissing() noexcept {
+  const uint64_t pages = std::exchange(missing_in_stem_, 0);
+  if (pages == 1) ++lookups_missing_;
+  if (pages <= 1) return;
+  ++missing_stems_;
+  missing_stem_pages_ += pages;
 }
 
 // Of stems that no answer was waited for, filters were asked and blocks fetched all the same.
@@ -80,6 +91,7 @@ void Locator::TallyRest(const Path::Impl& path, size_t stem, size_t candidate) n
     const size_t before = candidate;
     while (candidate < candidates_.size() && candidates_[candidate].stem <= stem) ++candidate;
     Tally(candidate > before ? 1 : 0);
+    TallyMissing();
   }
 }
 
@@ -88,6 +100,8 @@ void Locator::CountTally() noexcept {
   StoreCounters::Add(counters_.lookups_existing, lookups_existing_);
   StoreCounters::Add(counters_.stem_scans, stem_scans_);
   StoreCounters::Add(counters_.stem_scan_pages, stem_scan_pages_);
+  StoreCounters::Add(counters_.missing_stems, missing_stems_);
+  StoreCounters::Add(counters_.missing_stem_pages, missing_stem_pages_);
 }
 
 uint64_t Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
@@ -104,14 +118,16 @@ uint64_t Locator::Locate(Path::Impl& path, size_t first, size_t count, bool stop
   FetchBlocks(candidates_);
   size_t candidate = 0;
   for (size_t stem = 0; stem < stems_.size(); ++stem) {
-    if (FindInRuns(path, stem, stop_at_miss, &candidate)) continue;
+    const bool go_on = FindInRuns(path, stem, stop_at_miss, &candidate);
+    TallyMissing();
+    if (go_on) continue;
     TallyRest(path, stem + 1, candidate);
     break;
   }
   for (const auto* fetched : {&candidates_, &ahead_})
     for (const Candidate& one : *fetched) one.table->CountUnused(one.lookup);
   CountTally();
-  return lookups_missing_ + lookups_existing_ + stem_scans_;
+  return lookups_missing_ + lookups_existing_ + stem_scans_ + missing_stem_pages_;
 }
 
 void Locator::FindInMemtables(Path::Impl& path, const Stem& stem) noexcept {
@@ -149,9 +165,15 @@ void Locator::FetchBlocks(std::span<Candidate> candidates) noexcept {
   if (cache_ == nullptr || candidates.empty()) return;
   bool missing = false;
   std::vector<uint64_t> offsets;
+  size_t cached = 0;
   for (const Candidate& candidate : candidates) {
-    const bool all_known = candidate.table->BlocksFor(candidate.lookup, &offsets);
+    const bool all_known = candidate.table->BlocksFor(candidate.lookup, &offsets, &cached);
     missing = missing || !all_known || !offsets.empty();
+  }
+  // Later ones find blocks that this call itself has fetched, which says nothing of the cache.
+  if (!asked_ahead_) {
+    StoreCounters::Add(counters_.blocks_wanted, offsets.size() + cached);
+    StoreCounters::Add(counters_.blocks_cached, cached);
   }
   if (!missing) return;
   auto queue = queues_.Acquire();

@@ -30,9 +30,10 @@ namespace lamina {
 // For one call on one path; used by one thread.
 class Locator {
  public:
-  // `cache` may be null: blocks are then not fetched ahead. All outlive the locator.
+  // `cache` may be null: blocks are then not fetched ahead. Entries of the slots in `avoid` do not
+  // count: copies that cannot be read now. All outlive the locator.
   Locator(const View& view, const TensorLog& log, BlockCache* cache, QueuePool& queues,
-          StoreCounters& counters) noexcept;
+          StoreCounters& counters, std::span<const SlotRef> avoid = {}) noexcept;
 
   // Brings path.locations[first, first + count) up to date. With `stop_at_miss`, pages behind the
   // first missing one are left as they are. Damage in the index is counted and makes pages missing.
@@ -70,6 +71,7 @@ class Locator {
                    StemLookup* lookup) noexcept;
   void Accept(Path::Impl& path, size_t stem_begin, const FoundEntry& found) noexcept;
   void Tally(uint64_t found) noexcept;
+  void TallyMissing() noexcept;
   void TallyRest(const Path::Impl& path, size_t stem, size_t candidate) noexcept;
   void CountTally() noexcept;
   [[nodiscard]] bool Counts(const Path::Impl& path, size_t page, const Entry& entry) const noexcept;
@@ -82,6 +84,7 @@ class Locator {
   BlockCache* const cache_;
   QueuePool& queues_;
   StoreCounters& counters_;
+  const std::span<const SlotRef> avoid_;
   std::vector<Stem> stems_;
   std::vector<Candidate> candidates_;  // by stem, then newest run first
   std::vector<Candidate> ahead_;       // likewise, for pages behind a stem's first missing one
@@ -95,6 +98,9 @@ class Locator {
   uint64_t lookups_existing_ = 0;
   uint64_t stem_scans_ = 0;
   uint64_t stem_scan_pages_ = 0;
+  uint64_t missing_stems_ = 0;
+  uint64_t missing_stem_pages_ = 0;
+  uint64_t missing_in_stem_ = 0;  // pages of the stem at hand, not in the above yet
 };
 
 }  // namespace lamina

@@ -250,7 +250,11 @@ void PageMover::MeetUnreadable(const Page& page) noexcept {
 }
 
 Result<std::vector<SlotRun>> PageMover::TakeRuns(uint64_t page_bytes, size_t count) noexcept {
-  if (how_.into.empty()) return store_.log_->TakeExisting(page_bytes, count);
+  if (how_.into.empty()) {
+    auto taken = store_.log_->TakeExisting(page_bytes, count);
+    const bool full = !taken.ok() && taken.status().code() == StatusCode::kNoSpace;
+    return full && how_.may_add ? store_.log_->Take(page_bytes, count) : taken;
+  }
   std::vector<SlotRun> runs;
   for (const uint32_t segment : how_.into) {
     runs = store_.log_->TakeIn(segment, count);

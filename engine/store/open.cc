@@ -252,9 +252,6 @@ Status Store::Impl::OpenStore() noexcept {
   NoteReplay(recovery, replay);
   RestoreWriteLevel(&state, recovery.bytes());
   EndPhase("journal_replay");
-  if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
-    recovery_notes_.emplace_back(scrubbed.message());
-  EndPhase("erasing_free_slots");
   MakeEvictor(state);
   EndPhase("eviction_state");
 
@@ -269,6 +266,11 @@ Status Store::Impl::OpenStore() noexcept {
   next_segment_id_ = state.next_segment_id;
   LAMINA_RETURN_IF_ERROR(StartManifest(std::move(state), loaded.file_number));
   EndPhase("new_manifest");
+  // The loaded one may have freed slots by an edit that is not durable. What replay has freed waits
+  // for the first checkpoint.
+  if (const Status scrubbed = ScrubFreed(); !scrubbed.ok())
+    recovery_notes_.emplace_back(scrubbed.message());
+  EndPhase("erasing_free_slots");
   LAMINA_RETURN_IF_ERROR(RemoveOrphanFiles(manifest_->state(), manifest_->file_number()));
   EndPhase("orphan_files");
   JournalWriterOptions journal;
@@ -290,7 +292,12 @@ Status Store::Impl::OpenStore() noexcept {
   orphan_walk_owed_ = walk_orphans_.load();
   if (replayed_any || journal.sync) LAMINA_RETURN_IF_ERROR(MakeFirstCheckpoint());
   EndPhase("first_checkpoint");
-  if (budget_.OverBytes() > 0) WakeReclaim();
+  if (budget_.OverBytes() > 0) {
+    WakeReclaim();
+  } else {
+    std::lock_guard lock(shrink_mutex_);
+    kept_capacity_ = budget_.capacity();
+  }
   if (walk_orphans_) scheduler_->Wake(WorkClass::kVerify);
   scheduler_->Wake(WorkClass::kCompaction);
   return Status::Ok();
@@ -425,9 +432,8 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
   EvictorOptions how;
   how.policy.kind = static_cast<PolicyKind>(options_.eviction);
   how.policy.seed = environment_.seed == 0 ? store_id_.high : environment_.seed;
-  // What is left of it is for the saved state, and for its place in a second table while it loads.
-  how.policy.record_bytes = PolicyMemoryBytes() * RecordTable::kBytesPerRecord /
-                            (RecordTable::kBytesPerRecord + kSavedRecordBytes + sizeof(RecordId));
+  how.policy.record_bytes =
+      PolicyMemoryBytes() / kPolicyBytesPerRecord * RecordTable::kBytesPerRecord;
   how.admission = options_.admission;
   how.page_tokens = options_.page_tokens;
   how.locate = [this](Path::Impl& path, size_t first, size_t count) {
@@ -435,9 +441,10 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
     if (budget_.capacity() != 0) Locate(path, first, count, false);
   };
   how.growable = [this](uint32_t slot_bytes) { return GrowableSlots(slot_bytes); };
+  const uint64_t most_records = how.policy.record_bytes / RecordTable::kBytesPerRecord;
   evictor_ = std::make_unique<Evictor>(*log_, counters_, std::move(how));
   if (!state.policy_state.empty()) {
-    const auto saved = ReadPolicyFile(*fs_, directory_ + "/" + state.policy_state);
+    const auto saved = ReadPolicyFile(*fs_, directory_ + "/" + state.policy_state, most_records);
     Status status = saved.ok() ? evictor_->Load(*saved) : saved.status();
     if (!status.ok()) {
       recovery_notes_.push_back(state.policy_state + ": the eviction policy begins anew: " +
@@ -451,7 +458,7 @@ void Store::Impl::MakeEvictor(const ManifestState& state) noexcept {
 // A quarter of what slots, filters and memtables leave of the budget.
 uint64_t Store::Impl::PolicyMemoryBytes() const noexcept {
   const uint64_t used = log_->memory_bytes() + FixedMemoryBytes();
-  return options_.memory_bytes > used ? (options_.memory_bytes - used) / 4 : 0;
+  return options_.memory_bytes > used ? (options_.memory_bytes - used) / kPolicyMemoryShare : 0;
 }
 
 // What was replayed was written after the level was saved, or shortly before it: until the next
@@ -541,7 +548,7 @@ Status Store::Impl::RemoveOrphanFiles(const ManifestState& state,
     if (orphan) LAMINA_RETURN_IF_ERROR(fs_->Remove(directory_ + "/" + name));
   }
   LAMINA_ASSIGN_OR_RETURN(const TensorLog::Orphans orphans, log_->RemoveOrphans());
-  budget_.SetOrphanBytes(orphans.kept_bytes);
+  budget_.AddOrphanBytes(orphans.kept_bytes);
   for (const Status& problem : orphans.problems) {
     std::string note = "left until the next open: " + std::string(problem.message());
     if (std::find(recovery_notes_.begin(), recovery_notes_.end(), note) == recovery_notes_.end())
@@ -570,8 +577,11 @@ Store::Impl::~Impl() {
   for (uint32_t left = calls_; left != 0; left = calls_) calls_.wait(left);
   StopBackground();
   if (!abandoned_) {
+    // Before slot tables are saved, which have the heat.
+    evictor_->ShowNoted();
     // What cannot be checkpointed is replayed at the next open.
-    const Status status = Checkpoint(true);
+    Status status = Checkpoint(true);
+    if (status.ok()) status = journal_->End();
     if (!status.ok()) NoteBackgroundError(status);
     if (tuner_ != nullptr) tuner_->Close();
   }

@@ -74,16 +74,16 @@ class PutOperation {
 
   PageState& state(size_t page) noexcept { return states_[page - first_]; }
 
-  // Pages that are present and whose payload is proven are skipped. One that could not be proven
-  // may be torn: it is written again rather than trusted.
+  // Pages that are present, and will be, are skipped. One whose payload could not be proven may be
+  // torn, and one that is condemned in a segment which is being given up goes with it: these are
+  // written again rather than relied on.
   void CollectMissing() noexcept {
     uint64_t present = 0;
     for (size_t page = first_; page < first_ + count_; ++page) {
       const Location& location = path_.locations[page];
       if (location.found &&
           (Mutated(Mutation::kTrustUnproven) ||
-           !store_.log_->Unproven(location.entry.slot,
-                                  location.entry.tag(path_.fingerprints[page])))) {
+           Stays(location.entry.slot, location.entry.tag(path_.fingerprints[page])))) {
         state(page) = PageState::kOk;
         ++present;
         continue;
@@ -100,6 +100,11 @@ class PutOperation {
       missing.length = static_cast<uint32_t>(bytes);
     }
     StoreCounters::Add(store_.counters_.pages_already_present, present);
+  }
+
+  // Of a page that is present.
+  bool Stays(SlotRef slot, uint64_t tag) const noexcept {
+    return !store_.log_->Unproven(slot, tag) && !store_.log_->Leaving(slot, tag);
   }
 
   // What is counted: lack of space, whatever lacked it, or else `other`.
@@ -392,7 +397,7 @@ class PutOperation {
       const Entry& entry = (*entries)[i - begin];
       const Fingerprint f = path_.fingerprints[page.page];
       Location& location = path_.locations[page.page];
-      // What it replaces was unproven: its bytes are not needed any more.
+      // What it replaces is unproven or leaving: its bytes are not needed any more.
       if (location.found) freed_ |= store_.log_->Free(location.entry.slot, location.entry.tag(f));
       store_.log_->Publish(page.slot, entry.tag(f), path_.root->number, guard_.position(), Syncs());
       page.taken = false;
@@ -404,21 +409,20 @@ class PutOperation {
     store_.NotePublished(*path_.root, end - begin, bytes);
   }
 
-  // Whether the page has a live, proven entry by now: another put was faster.
+  // Whether the page has an entry by now that can be relied on: another put was faster.
   bool LostRace(const View& view, const Page& page) noexcept {
     const PageKey key = path_.page_key(page.page);
     const Location& located = path_.locations[page.page];
     if (located.found) {
       const uint64_t tag = located.entry.tag(key.fingerprint);
-      if (store_.log_->Bears(located.entry.slot, tag) &&
-          !store_.log_->Unproven(located.entry.slot, tag))
+      if (store_.log_->Bears(located.entry.slot, tag) && Stays(located.entry.slot, tag))
         return true;
     }
     const auto live_in = [&](const Memtable& memtable) {
       for (const auto* c = memtable.Lookup(key); c != nullptr; c = c->older) {
         const uint64_t tag = c->entry.tag(key.fingerprint);
         if (c->entry.guard != path_.guard(page.page) || c->entry.slot == page.slot ||
-            !store_.log_->Bears(c->entry.slot, tag) || store_.log_->Unproven(c->entry.slot, tag))
+            !store_.log_->Bears(c->entry.slot, tag) || !Stays(c->entry.slot, tag))
           continue;
         path_.locations[page.page] = {c->entry, true};
         return true;

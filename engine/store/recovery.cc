@@ -5,7 +5,7 @@
 
 namespace lamina {
 
-bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
+bool Recovery::Replay(JournalPosition at, const PutRecord& put, bool synced) noexcept {
   const auto root = roots_.Hold(put.root_name, {});
   roots_.Register(root);
   if (put.root_epoch != root->epoch.load(std::memory_order_relaxed)) {
@@ -20,7 +20,7 @@ bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
     const JournalPage& page = put.pages[i];
     const Entry entry = {page.slot, page.length, page.guard, page.checksum};
     const Fingerprint f = put.fingerprints[put.first_page + i];
-    if (!log_.Replay(at, page.slot, entry.tag(f), root->number)) ++lost_;
+    if (!log_.Replay(at, page.slot, entry.tag(f), root->number, synced)) ++lost_;
     entries_.push_back(entry);
     bytes_ += SlotBytesFor(page.length);
   }
@@ -31,13 +31,16 @@ bool Recovery::Replay(JournalPosition at, const PutRecord& put) noexcept {
   return true;
 }
 
-void Recovery::OnPut(JournalPosition at, const PutRecord& put) noexcept { Replay(at, put); }
+void Recovery::OnPut(JournalPosition at, const PutRecord& put) noexcept {
+  Replay(at, put, /*synced=*/false);
+}
 
+// A copy is synced before its record is written, so no sync that fails now concerns it.
 void Recovery::OnMove(JournalPosition at, const MoveRecord& move) noexcept {
-  if (!Replay(at, move.put)) return;
+  if (!Replay(at, move.put, /*synced=*/true)) return;
   for (size_t i = 0; i < move.from.size(); ++i) {
     const Fingerprint f = move.put.fingerprints[move.put.first_page + i];
-    log_.Free(move.from[i], entries_[i].tag(f));
+    log_.ReplayMoved(move.from[i], entries_[i].tag(f));
   }
 }
 

@@ -32,7 +32,7 @@ class Recovery final : public JournalVisitor {
   [[nodiscard]] uint64_t pages_of_missing_segments() const noexcept { return lost_; }
 
  private:
-  bool Replay(JournalPosition at, const PutRecord& put) noexcept;
+  bool Replay(JournalPosition at, const PutRecord& put, bool synced) noexcept;
 
   TensorLog& log_;
   RootTable& roots_;

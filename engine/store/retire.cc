@@ -45,6 +45,7 @@ class SegmentRetirement {
       if (!again_) break;
     }
     for (const uint32_t id : left_) (void)log_.SetDraining(id, false);
+    if (!undecided_.ok()) return undecided_;
     if (left_.empty()) return refused_;
     if (problem_.ok()) return Status::Busy("pages came back to life in segments being given up");
     return problem_;
@@ -108,8 +109,9 @@ class SegmentRetirement {
       const SegmentTable::ReadSection section(log_.table());
       Segment* const segment = section.Find(id);
       for (uint32_t i = 0; i < segment->slot_count(); ++i) {
-        if (segment->slot(i).state() == SlotState::kLive)
-          segment->Condemn(i, segment->slot(i).tag());
+        if (segment->slot(i).state() == SlotState::kLive &&
+            segment->Condemn(i, segment->slot(i).tag()))
+          StoreCounters::Add(store_.counters_.pages_evicted, 1);
       }
     }
     store_.dirty_.store(true, std::memory_order_release);
@@ -144,15 +146,27 @@ class SegmentRetirement {
     if (closed.empty()) return Status::Ok();
     // Between its copies of slot tables and its edit no checkpoint may meet a dropped segment.
     std::lock_guard checkpoint_lock(store_.checkpoint_mutex_);
-    if (Status status = CommitDrop(closed); !status.ok()) {
+    Status status = CommitDrop(closed);
+    if (status.ok()) {
+      for (const uint32_t id : closed) Remove(id);
+    } else if (StillThere()) {
       for (const uint32_t id : closed) log_.ReopenSegment(id);
       return status;
+    } else {
+      undecided_ = status;
     }
-    for (const uint32_t id : closed) Remove(id);
     std::erase_if(left_, [&](uint32_t id) {
       return std::find(closed.begin(), closed.end(), id) != closed.end();
     });
-    return Status::Ok();
+    return status;
+  }
+
+  // After an edit that failed. Where it has latched the manifest it may have reached the disk, and
+  // the next open may find the segments dropped: they stay closed, so that puts which are under way
+  // do not get slots there.
+  [[nodiscard]] bool StillThere() const noexcept {
+    std::lock_guard lock(store_.manifest_mutex_);
+    return store_.manifest_->status().ok();
   }
 
   Status CommitDrop(const std::vector<uint32_t>& closed) noexcept {
@@ -171,14 +185,16 @@ class SegmentRetirement {
       info = segment.info();
       condemned = segment.counts().condemned;
     }
-    const Status unlinked = log_.RemoveSegment(id);
+    bool file_left = false;
+    const Status unlinked = log_.RemoveSegment(id, &file_left);
     ++report_->segments;
     report_->pages_condemned += condemned;
     StoreCounters::Add(store_.counters_.segments_retired, 1);
-    // A file that is still there still takes its space, until the next open removes it.
-    if (!unlinked.ok()) return store_.NoteBackgroundError(unlinked);
-    report_->bytes_freed += info.bytes();
+    if (!unlinked.ok()) store_.NoteBackgroundError(unlinked);
     store_.budget_.Remove(info);
+    // A file that is still there still takes its space, until the next open removes it.
+    if (file_left) return store_.budget_.AddOrphanBytes(info.bytes());
+    report_->bytes_freed += info.bytes();
   }
 
   Store::Impl& store_;
@@ -188,8 +204,9 @@ class SegmentRetirement {
   const TensorLog::Deadline deadline_;
   std::vector<uint32_t> left_;  // draining, and not gone
   bool again_ = false;
-  Status refused_;  // of segments that there are not
-  Status problem_;  // why something is left
+  Status refused_;    // of segments that there are not
+  Status problem_;    // why something is left
+  Status undecided_;  // why nobody knows whether the manifest has dropped some
 };
 
 bool Store::Impl::Stopped(const RetireHow& how) const noexcept {
@@ -202,21 +219,27 @@ void Store::Impl::HoldDoubtful(std::vector<SlotRef> slots) noexcept {
 }
 
 void Store::Impl::ReleaseDoubtful(JournalPosition checkpoint) noexcept {
-  bool released = false;
+  const std::lock_guard lock(doubtful_mutex_);
+  std::erase_if(doubtful_, [&](const DoubtfulSlots& doubtful) {
+    if (checkpoint < doubtful.end) return false;
+    for (const SlotRef slot : doubtful.slots) log_->Release(slot);
+    return true;
+  });
+}
+
+Status Store::Impl::SettleHeld() noexcept {
+  bool held = log_->holds_originals();
   {
     const std::lock_guard lock(doubtful_mutex_);
-    std::erase_if(doubtful_, [&](const DoubtfulSlots& doubtful) {
-      if (checkpoint < doubtful.end) return false;
-      for (const SlotRef slot : doubtful.slots) log_->Release(slot);
-      return released = true;
-    });
+    held |= !doubtful_.empty();
   }
-  if (released) (void)ScrubFreed();
+  return held ? Checkpoint(false) : Status::Ok();
 }
 
 Status Store::Impl::Retire(std::span<const uint32_t> segments, const RetireHow& how,
                            RetireReport* report) noexcept {
   std::lock_guard lock(retire_mutex_);
+  LAMINA_RETURN_IF_ERROR(SettleHeld());
   Status status = SegmentRetirement(*this, how, report).Run(segments);
   (void)ScrubFreed();  // copies that came to nothing
   return status;

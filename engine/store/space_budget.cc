@@ -38,9 +38,9 @@ void SpaceBudget::SetMemory(uint64_t bytes) noexcept {
   memory_bound_ = bytes;
 }
 
-void SpaceBudget::SetOrphanBytes(uint64_t bytes) noexcept {
+void SpaceBudget::AddOrphanBytes(uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
-  orphan_bytes_ = bytes;
+  orphan_bytes_ += bytes;
 }
 
 void SpaceBudget::Add(const SegmentInfo& info) noexcept {
@@ -62,20 +62,31 @@ void SpaceBudget::Remove(const SegmentInfo& info) noexcept {
   segment_bytes_ -= info.bytes();
   slots_ -= info.slot_count;
   memory_bytes_ -= SegmentMemory(info.slot_count);
+  leaving_bytes_ -= std::min(leaving_bytes_, info.bytes());
+  leaving_slots_ -= std::min<uint64_t>(leaving_slots_, info.slot_count);
 }
 
-uint64_t SpaceBudget::Reserve() const noexcept {
+void SpaceBudget::SetLeaving(uint64_t bytes, uint64_t slots) noexcept {
+  const std::lock_guard lock(mutex_);
+  leaving_bytes_ = bytes;
+  leaving_slots_ = slots;
+}
+
+uint64_t SpaceBudget::Reserve(uint64_t slots) const noexcept {
   // A quarter at most: tests have stores that are smaller than options allow.
   const uint64_t base = std::min(kBaseReserveBytes, capacity_ / 4);
-  return std::max(base + kSlotReserveBytes * slots_, metadata_bytes_);
+  return std::max(base + kSlotReserveBytes * slots, metadata_bytes_);
 }
 
-uint64_t SpaceBudget::Used() const noexcept { return segment_bytes_ + orphan_bytes_ + Reserve(); }
+uint64_t SpaceBudget::Used(uint64_t leaving_bytes, uint64_t leaving_slots) const noexcept {
+  return segment_bytes_ - std::min(segment_bytes_, leaving_bytes) + orphan_bytes_ +
+         Reserve(slots_ - std::min(slots_, leaving_slots));
+}
 
 uint64_t SpaceBudget::LeftFor(uint32_t slot_bytes) const noexcept {
   uint64_t left = disk_bytes_;
   if (capacity_ != 0) {
-    const uint64_t used = Used();
+    const uint64_t used = Used(leaving_bytes_, leaving_slots_);
     left = std::min(left, capacity_ > used ? capacity_ - used : 0);
   }
   if (earmark_bytes_ > 0 && slot_bytes != earmark_class_)
@@ -135,7 +146,7 @@ void SpaceBudget::Earmark(uint32_t slot_bytes, uint64_t bytes) noexcept {
 uint64_t SpaceBudget::OverBytes() const noexcept {
   const std::lock_guard lock(mutex_);
   if (capacity_ == 0) return 0;
-  const uint64_t used = Used();
+  const uint64_t used = Used(0, 0);
   return used > capacity_ ? used - capacity_ : 0;
 }
 

@@ -38,7 +38,7 @@ class SpaceBudget {
   void SetMetadataBytes(uint64_t bytes) noexcept;
 
   // Bytes of files that no segment owns and that could not be removed.
-  void SetOrphanBytes(uint64_t bytes) noexcept;
+  void AddOrphanBytes(uint64_t bytes) noexcept;
 
   // A segment that exists.
   void Add(const SegmentInfo& info) noexcept;
@@ -58,6 +58,10 @@ class SpaceBudget {
   // Earmark. 0 bytes: for all.
   void Earmark(uint32_t slot_bytes, uint64_t bytes) noexcept;
 
+  // Segments of so many bytes and slots are to go, and what replaces them may be added before they
+  // do: it finds room as if they had gone. Remove takes from it. 0: none.
+  void SetLeaving(uint64_t bytes, uint64_t slots) noexcept;
+
   // By how much the segments exceed what they may take: 0 unless capacity shrank or metadata grew.
   [[nodiscard]] uint64_t OverBytes() const noexcept;
   [[nodiscard]] uint64_t segment_bytes() const noexcept;
@@ -66,11 +70,11 @@ class SpaceBudget {
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
 
  private:
-  // All under mutex_. What is left for a class; what everything but segments may take; that and
-  // what there is.
+  // All under mutex_. What is left for a class; what everything but segments may take, beside so
+  // many slots; what is used by all of it and the segments, but for what is leaving.
   [[nodiscard]] uint64_t LeftFor(uint32_t slot_bytes) const noexcept;
-  [[nodiscard]] uint64_t Reserve() const noexcept;
-  [[nodiscard]] uint64_t Used() const noexcept;
+  [[nodiscard]] uint64_t Reserve(uint64_t slots) const noexcept;
+  [[nodiscard]] uint64_t Used(uint64_t leaving_bytes, uint64_t leaving_slots) const noexcept;
   [[nodiscard]] uint32_t SlotsWithin(uint64_t left, uint64_t memory_left, uint32_t slot_bytes,
                                      uint32_t whole) const noexcept;
   [[nodiscard]] uint64_t MemoryLeft() const noexcept;
@@ -82,6 +86,8 @@ class SpaceBudget {
   uint64_t segment_bytes_ = 0;
   uint64_t orphan_bytes_ = 0;
   uint64_t slots_ = 0;
+  uint64_t leaving_bytes_ = 0;
+  uint64_t leaving_slots_ = 0;
   uint64_t memory_bytes_ = 0;
   uint64_t memory_bound_ = UINT64_MAX;
   uint32_t earmark_class_ = 0;

@@ -53,6 +53,10 @@ constexpr NamedCounter kLookupCounters[] = {
     {"existing", &StoreCounters::lookups_existing},
     {"stem_scans", &StoreCounters::stem_scans},
     {"stem_scan_pages", &StoreCounters::stem_scan_pages},
+    {"missing_stems", &StoreCounters::missing_stems},
+    {"missing_stem_pages", &StoreCounters::missing_stem_pages},
+    {"blocks_wanted", &StoreCounters::blocks_wanted},
+    {"blocks_cached", &StoreCounters::blocks_cached},
 };
 constexpr NamedCounter kUpkeepCounters[] = {
     {"checkpoints", &StoreCounters::checkpoints},

@@ -93,13 +93,14 @@ std::shared_ptr<const View> Store::Impl::CurrentView() const noexcept {
 // A page that moves while it is looked for may be missed in both places: its copy is not in the
 // memtable yet, or in a younger one than this view has, and then its old slot is free. So where
 // moves were published meanwhile, what is missing is looked for again.
-void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept {
+void Store::Impl::Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss,
+                         std::span<const SlotRef> avoid) noexcept {
   if (tables_->unopened() > 0) RetryTables();
   constexpr int kMaxTries = 4;
   for (int i = 0; i < kMaxTries; ++i) {
     const uint64_t before = move_generation_.load(std::memory_order_acquire);
     const auto view = CurrentView();
-    Locator locator(*view, *log_, cache_.get(), *queues_, counters_);
+    Locator locator(*view, *log_, cache_.get(), *queues_, counters_, avoid);
     NoteIndexUse(locator.Locate(path, first, count, stop_at_miss));
     const auto end = path.locations.begin() + static_cast<ptrdiff_t>(first + count);
     const bool all = std::all_of(path.locations.begin() + static_cast<ptrdiff_t>(first), end,

@@ -190,6 +190,7 @@ class Store::Impl final : private SegmentSource {
     bool move_live = true;
     // Draining segments that the pages go to, instead of wherever there is room.
     std::span<const uint32_t> into;
+    bool may_add = false;  // segments, where there is no room in those that there are
     const std::atomic<bool>* stop = nullptr;
     // How long to wait for readers and writers of the segments, all in all.
     std::chrono::milliseconds patience = std::chrono::seconds(5);
@@ -259,7 +260,8 @@ class Store::Impl final : private SegmentSource {
                     std::optional<size_t> states) const noexcept;
   Status CheckBuffers(const char* call, size_t count, std::span<const void* const> buffers,
                       std::span<const size_t> sizes, size_t buffers_per_page) const noexcept;
-  void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss) noexcept;
+  void Locate(Path::Impl& path, size_t first, size_t count, bool stop_at_miss,
+              std::span<const SlotRef> avoid = {}) noexcept;
   void NoteUse(Path::Impl& path, size_t first, size_t count) noexcept;
   void NoteMore(size_t noted) noexcept;
   void CountTally(const IoTally& tally, bool write) noexcept;
@@ -328,6 +330,8 @@ class Store::Impl final : private SegmentSource {
   // records is durable.
   void HoldDoubtful(std::vector<SlotRef> slots) noexcept;
   void ReleaseDoubtful(JournalPosition checkpoint) noexcept;
+  // A checkpoint, if slots wait for one: they keep their segments, and bytes of pages.
+  Status SettleHeld() noexcept;
   // ---- capacity.cc
   // What the store's files take on disk now, by asking for each.
   SpaceUse MeasureSpace() const noexcept;
@@ -558,9 +562,10 @@ class Store::Impl final : private SegmentSource {
   uint64_t lone_fetches_taken_ = 0;  // by TakeObservation
   uint64_t lone_fetch_ns_taken_ = 0;
 
-  std::mutex tune_mutex_;    // one step of the tuner at a time; before all others
-  std::mutex shrink_mutex_;  // one shrinking at a time; before all others
-  std::mutex slots_mutex_;   // the waiters for slots; a leaf
+  std::mutex tune_mutex_;       // one step of the tuner at a time; before all others
+  std::mutex shrink_mutex_;     // one shrinking at a time; before all others
+  uint64_t kept_capacity_ = 0;  // under it: the last one that the store was within
+  std::mutex slots_mutex_;      // the waiters for slots; a leaf
   std::condition_variable slots_freed_;
   uint64_t slots_changed_ = 0;
   uint64_t slot_waiters_ = 0;
@@ -575,8 +580,7 @@ class Store::Impl final : private SegmentSource {
   std::mutex notes_mutex_;
   std::string last_rejection_;
   std::string last_background_error_;
-  // Of background work that had failed.
-  std::array<Scheduler::Clock::time_point, kWorkClasses> last_retry_;
+  std::array<Scheduler::Clock::time_point, kWorkClasses> last_retry_;  // of work that had failed
 
   std::atomic<uint32_t> calls_{0};  // in progress; waited on by the destructor
   std::atomic<bool> closing_{false};

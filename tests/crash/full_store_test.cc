@@ -60,8 +60,37 @@ void EraseAndOverwrite(ScriptedHistory& history) {
   history.Put(Model(0), 0, kPages);
 }
 
+// The segments there are are larger than all that the new capacity has for them.
+void ShrinkToLessThanASegment(ScriptedHistory& history) {
+  history.Close();
+  history.OpenAs({}, 2 * kCapacity);
+  history.RunBackground();
+  if (history.in_peace()) {
+    const Store::Impl& store = *history.store()->impl();
+    CHECK(store.counters().segments_given_up > 0);
+    CHECK(store.counters().pages_moved > 0);
+    CHECK(store.budget().OverBytes() == 0);
+  }
+  history.Get(Model(1), 0, kPages);
+  history.Put(Model(5), 0, kPages);
+  history.Flush();
+}
+
+HistorySetup Large() {
+  HistorySetup setup = Full({});
+  setup.capacity_bytes = 64 * kCapacity;
+  setup.prepare = [](ScriptedHistory& history) {
+    history.Open();
+    for (uint32_t i = 0; i < 4; ++i) history.Put(Model(i), 0, kPages);
+    history.Flush();
+    history.Put(OtherSize(0), 0, 5);
+  };
+  return setup;
+}
+
 std::vector<NamedHistory> Histories() {
   return {
+      {"a capacity that is less than a segment", Large(), ShrinkToLessThanASegment},
       {"space passes to pages of another size", Full({}), PassToOtherSize},
       {"space passes to pages of another size, physically and synced",
        Full("erase=physical;durability=batch"), PassToOtherSize},

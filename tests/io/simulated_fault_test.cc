@@ -91,6 +91,28 @@ TEST_CASE("what a failed sync covered is not made durable by the next one") {
   CHECK(lost < 45);
 }
 
+TEST_CASE("failed syncs are counted by the end of the path, those that lost writes once more") {
+  SimulatedDisk disk(1);
+  const auto fs = disk.Restart();
+  const auto file = MakeDurable(fs.get(), "/1.segment", Filled(512, 'a'));
+  const auto other = MakeDurable(fs.get(), "/journal", Filled(512, 'a'));
+  const SimulatedFaults failing = {.sync_error = 1};
+  REQUIRE(disk.FailedSyncs(".segment") == SimulatedFailedSyncs{});
+  disk.SetFaults(failing);
+  REQUIRE_FALSE(other->Sync().ok());
+  CHECK(disk.FailedSyncs(".segment") == SimulatedFailedSyncs{});
+  REQUIRE_FALSE(file->Sync().ok());  // with nothing to be lost
+  CHECK(disk.FailedSyncs(".segment") == SimulatedFailedSyncs{.all = 1, .lossy = 0});
+  disk.SetFaults({});
+  REQUIRE(file->Write(0, Filled(512, 'b')).ok());
+  disk.SetFaults(failing);
+  REQUIRE_FALSE(file->Sync().ok());
+  CHECK(disk.FailedSyncs(".segment") == SimulatedFailedSyncs{.all = 2, .lossy = 1});
+  disk.SetFaults({});
+  REQUIRE(file->Sync().ok());
+  CHECK(disk.FailedSyncs(".segment") == SimulatedFailedSyncs{.all = 2, .lossy = 1});
+}
+
 TEST_CASE("EAGAIN is retried until it passes, and reported when it does not") {
   Fixture fixture;
   fixture.disk.SetFaults({.again = 0.5});
@@ -347,10 +369,36 @@ TEST_CASE("an unreadable range gives EIO, its neighbours do not, and a write hea
   CHECK_FALSE(fixture.file->Read(3600, out).ok());
   CHECK(fixture.file->Read(3584, out).ok());
   CHECK(fixture.file->Read(4608, out).ok());
-  CHECK(fixture.file->Write(4200, Filled(10, 'x')).ok());
-  CHECK_FALSE(fixture.file->Read(4096, out).ok());
   CHECK(fixture.file->Write(4096, Filled(512, 'x')).ok());
   CHECK(fixture.file->Read(4096, out).ok());
+}
+
+TEST_CASE("a write that covers an unreadable sector in part fails, and changes nothing") {
+  Fixture fixture;
+  std::vector<std::byte> before(1024);
+  REQUIRE(fixture.file->Read(3584, before).ok());
+  REQUIRE(fixture.disk.MakeUnreadable("/data/f", 4096, 512).ok());
+  CHECK_THAT(fixture.file->Write(4200, Filled(10, 'x')).ToString(), Contains("EIO"));
+  CHECK_FALSE(fixture.file->Write(4000, Filled(200, 'x')).ok());
+  CHECK_FALSE(fixture.file->Write(4200, Filled(1000, 'x')).ok());
+  std::vector<std::byte> out(512);
+  CHECK_FALSE(fixture.file->Read(4096, out).ok());
+  REQUIRE(fixture.file->Read(3584, out).ok());
+  CHECK(std::equal(out.begin(), out.end(), before.begin()));
+}
+
+TEST_CASE("a write that covers an unreadable sector whole heals it, however it is cut short") {
+  Fixture fixture;
+  SimulatedFaults faults;
+  faults.short_transfer = 0.9;
+  fixture.disk.SetFaults(faults);
+  std::vector<std::byte> out(2048);
+  for (char fill = 'a'; fill <= 'z'; ++fill) {
+    REQUIRE(fixture.disk.MakeUnreadable("/data/f", 4608, 512).ok());
+    REQUIRE(fixture.file->Write(4096, Filled(2048, fill)).ok());
+    REQUIRE(fixture.file->Read(4096, out).ok());
+    REQUIRE(out == Filled(2048, fill));
+  }
 }
 
 }  // namespace

@@ -117,7 +117,7 @@ void History::AfterStep() {
 void History::LookAtSlots() {
   NoteFailedSyncs();
   const StoreCounters& counters = impl().counters();
-  const uint64_t evicted = counters.pages_evicted + counters.segments_transferred;
+  const uint64_t evicted = counters.pages_evicted;
   const uint64_t damage = counters.index_damage + counters.index_given_up;
   if (damage != damage_) {
     if (!faulty_open_ && !lied_ && !crashed()) Fail("a part of the index is damaged");
@@ -134,8 +134,9 @@ void History::LookAtSlots() {
 }
 
 void History::NoteFailedSyncs() {
-  const uint64_t failed = disk_.FailedSyncs(".segment");
-  if (std::exchange(failed_syncs_, failed) != failed) oracle_.SyncFailed();
+  const SimulatedFailedSyncs now = disk_.FailedSyncs(".segment");
+  const SimulatedFailedSyncs before = std::exchange(failed_syncs_, now);
+  if (now != before) oracle_.SyncFailed(now.lossy != before.lossy);
 }
 
 // At the end nothing fails any more; a store that works is left, with all that was promised.

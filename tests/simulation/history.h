@@ -138,13 +138,13 @@ class History {
   SimulatedCrash crash_kind_ = SimulatedCrash::kPower;  // of the next or last one
   uint64_t crash_in_open_ = 0;                          // the operation of the next open; 0: none
   bool faults_on_ = false;                              // calls may fail, and pages may be missed
-  bool faulty_open_ = false;    // since the store was opened, something failed
-  bool silent_damage_ = false;  // in the present stretch the disk may lie
-  bool lied_ = false;           // the disk has lied about other things than tensors
-  bool unreadable_ = false;     // there are sectors of tensors that the disk cannot read
-  uint64_t evicted_ = 0;        // by this opening, as last looked at
-  uint64_t damage_ = 0;         // likewise: parts of the index that were given up
-  uint64_t failed_syncs_ = 0;   // of segments, that the oracle knows of
+  bool faulty_open_ = false;           // since the store was opened, something failed
+  bool silent_damage_ = false;         // in the present stretch the disk may lie
+  bool lied_ = false;                  // the disk has lied about other things than tensors
+  bool unreadable_ = false;            // there are sectors of tensors that the disk cannot read
+  uint64_t evicted_ = 0;               // by this opening, as last looked at
+  uint64_t damage_ = 0;                // likewise: parts of the index that were given up
+  SimulatedFailedSyncs failed_syncs_;  // of segments, that the oracle knows of
   size_t step_ = 0;
   Outcome outcome_;
 };

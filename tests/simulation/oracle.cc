@@ -60,11 +60,12 @@ void Oracle::Flushed() {
   for (auto& [id, page] : pages_) page.durable = page.promised && !page.sync_failed;
 }
 
-void Oracle::SyncFailed() {
+void Oracle::SyncFailed(bool lossy) {
   for (auto& [id, page] : pages_) {
     if (page.may.empty() || page.durable) continue;
     page.promised = false;
-    page.doubtful = page.sync_failed = true;
+    page.doubtful = true;
+    page.sync_failed = page.sync_failed || lossy;
   }
 }
 

@@ -29,13 +29,14 @@ class Oracle {
     bool durable = false;
     // The disk may have changed its bytes, which the next get would tell.
     bool suspect = false;
-    // An erase of it has failed, or a sync that its bytes needed: the page may go until the store
-    // is opened again.
+    // An erase of it has failed, or a sync of a segment: the page may go until the store is opened
+    // again. The sync need not have been one of its own segment, nor have lost anything: a store
+    // cannot know, and gives up all that is not durable in the directory.
     bool doubtful = false;
-    // A sync of tensors has failed since it was put. The process in which that happens gives up
-    // what was not durable; but one that is opened before that could be written down finds the page
-    // in the journal, reads it, and cannot know that the next sync says nothing about it. So a
-    // power cut may take it, though it was flushed.
+    // A sync of tensors that lost writes has failed since it was put. The process in which that
+    // happens gives up what was not durable; but one that is opened before that could be written
+    // down finds the page in the journal, reads it, and cannot know that the next sync says nothing
+    // about it. So a power cut may take it, though it was flushed.
     bool sync_failed = false;
     uint64_t tag = 0;  // of the promised copy's slot
     SlotRef slot;      // the same, as last seen
@@ -60,7 +61,8 @@ class Oracle {
   void Erasing(PageId id);
   void Erased(PageId id);
   void Flushed();
-  void SyncFailed();
+  // `lossy`: what was written may never reach the disk.
+  void SyncFailed(bool lossy);
   void Opened();
   // Nothing is promised any more.
   void PromiseNothing();

@@ -2,7 +2,7 @@
 // index grows.
 #include <catch2/catch.hpp>
 
-#include "tests/store/simulated_store.h"
+#include "tests/store/quiet_store.h"
 
 namespace lamina::testing {
 namespace {
@@ -100,6 +100,23 @@ TEST_CASE("another capacity has other journal files and checkpoint intervals", "
   REQUIRE(store->SetCapacity(uint64_t{64} << 20).ok());
   CHECK(journal_after(4400) == 1 << 20);
   CHECK(checkpoints_after_8_mib() >= 1);
+}
+
+TEST_CASE("a closed store keeps of its journal what was written", "[simulated]") {
+  QuietStore store("capacity_bytes=64G");  // journal files of 64 MiB
+  store.PutAndFlush(0);
+  const auto journal_bytes = [&] {
+    const auto fs = store.disk().Attach();
+    uint64_t bytes = 0;
+    for (const std::string& name : store.disk().Files())
+      if (name.ends_with(".journal")) bytes += *fs->AllocatedBytes(name);
+    return bytes;
+  };
+  CHECK(journal_bytes() >= uint64_t{64} << 20);
+  uint64_t closed = UINT64_MAX;
+  store.Reopen([&] { closed = journal_bytes(); });
+  CHECK(closed < uint64_t{1} << 20);
+  CHECK(store.Reads(1));
 }
 
 TEST_CASE("a flush of several tables never parts the entries of a page", "[simulated]") {

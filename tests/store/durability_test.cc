@@ -46,7 +46,7 @@ void CheckAcknowledged(Store& store, const std::vector<bool>& acknowledged) {
 }
 
 TEST_CASE("with durability=batch every acknowledged put survives a power cut at any operation",
-          "[simulated]") {
+          "[simulated][crash]") {
   constexpr size_t kPages = 60;
   for (uint64_t n = 1;; ++n) {
     CAPTURE(n);
@@ -76,7 +76,7 @@ TEST_CASE("with durability=batch every acknowledged put survives a power cut at 
 }
 
 TEST_CASE("opening with durability=batch makes durable what was acknowledged without it",
-          "[simulated]") {
+          "[simulated][crash]") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
     SimulatedDisk disk(seed);
@@ -105,7 +105,7 @@ TEST_CASE("opening with durability=batch makes durable what was acknowledged wit
 // Up to the first open that succeeds, operations fail or the process dies; what is flushed then
 // survives a power cut all the same.
 TEST_CASE("a store whose creation was cut off or failed anywhere is durable once it is flushed",
-          "[simulated]") {
+          "[simulated][crash]") {
   const bool dies = GENERATE(false, true);
   const std::string options = GENERATE("durability=none", "durability=batch");
   for (uint64_t n = 1;; ++n) {
@@ -143,7 +143,7 @@ TEST_CASE("a store whose creation was cut off or failed anywhere is durable once
 TEST_CASE(
     "a process that dies anywhere in an open leaves a store that a power cut in the next open "
     "does not end",
-    "[simulated]") {
+    "[simulated][crash]") {
   for (uint64_t n = 1;; ++n) {
     bool through = false;
     for (uint64_t m = 1; m < 40; m += 3) {
@@ -191,7 +191,7 @@ Status FailFlush(SimulatedDisk* disk, uint64_t k, size_t pages) {
 
 // The process that follows reads the edit, but the disk may never have it.
 TEST_CASE("an edit of the manifest whose sync failed takes nothing along that was durable before",
-          "[simulated]") {
+          "[simulated][crash]") {
   constexpr size_t kPages = 60;
   const uint64_t seed = GENERATE(range(uint64_t{1}, uint64_t{7}));
   uint64_t sync = 0;
@@ -259,7 +259,7 @@ TEST_CASE("puts that run at the same time share syncs") {
 }
 
 TEST_CASE("a failed sync ends writing to its log directory alone, and loses nothing acknowledged",
-          "[simulated]") {
+          "[simulated][crash]") {
   constexpr size_t kLarge = 65536;
   constexpr size_t kPages = 256;  // 16 MiB: directories take turns every 4 MiB
   SimulatedDisk disk(8);
@@ -299,7 +299,7 @@ TEST_CASE("a failed sync ends writing to its log directory alone, and loses noth
 }
 
 TEST_CASE("without syncs of its own a put whose directory fails to sync is lost, and no other",
-          "[simulated]") {
+          "[simulated][crash]") {
   constexpr size_t kLarge = 65536;
   constexpr size_t kPages = 256;
   SimulatedDisk disk(9);

@@ -155,14 +155,14 @@ void CrashEverywhere(const std::function<Status(Store&, Erases&)>& act) {
 }
 
 TEST_CASE("a crash anywhere of an erase beside a move leaves each page once or not at all",
-          "[simulated]") {
+          "[simulated][crash]") {
   CrashEverywhere([](Store& store, Erases& erases) {
     return erases.Beside(store, 12, [&] { return GiveUp(store, 2); });
   });
 }
 
 TEST_CASE("a crash anywhere of an erase beside a shrinking leaves each page once or not at all",
-          "[simulated]") {
+          "[simulated][crash]") {
   CrashEverywhere([](Store& store, Erases& erases) {
     const uint64_t before = store.impl()->log().file_bytes();
     Status status = erases.Beside(store, 28, [&] { return store.SetCapacity(kCapacity * 5 / 8); });

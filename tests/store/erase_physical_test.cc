@@ -39,7 +39,8 @@ void CheckGone(const std::vector<size_t>& sectors, size_t first, size_t end) {
   testing::CheckGone(sectors, kPage, first, end);
 }
 
-TEST_CASE("erased pages are not in the files any more, and their neighbours are", "[simulated]") {
+TEST_CASE("erased pages are not in the files any more, and their neighbours are",
+          "[simulated][crash]") {
   Fixture f(kPhysical, GENERATE(false, true));
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -66,7 +67,8 @@ TEST_CASE("erased pages are not in the files any more, and their neighbours are"
   CheckGone(f.OnDisk(path), 0, 0);
 }
 
-TEST_CASE("without erase=physical the bytes stay until the slot is used again", "[simulated]") {
+TEST_CASE("without erase=physical the bytes stay until the slot is used again",
+          "[simulated][crash]") {
   Fixture f("erase=logical");
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -77,7 +79,7 @@ TEST_CASE("without erase=physical the bytes stay until the slot is used again", 
   CheckGone(f.OnDisk(path), 5, 12);
 }
 
-TEST_CASE("an erased root is not in the files any more, and others are", "[simulated]") {
+TEST_CASE("an erased root is not in the files any more, and others are", "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   TestPath other = MakePath(*f.store, "other", Tokens(0, 20));
@@ -88,7 +90,7 @@ TEST_CASE("an erased root is not in the files any more, and others are", "[simul
   CheckGone(f.OnDisk(other), 0, 0);
 }
 
-TEST_CASE("an erased page is gone for a power cut, too", "[simulated]") {
+TEST_CASE("an erased page is gone for a power cut, too", "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -101,7 +103,7 @@ TEST_CASE("an erased page is gone for a power cut, too", "[simulated]") {
 }
 
 TEST_CASE("a page whose bytes are wrong leaves nothing of them when its slot is freed",
-          "[simulated]") {
+          "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -114,7 +116,7 @@ TEST_CASE("a page whose bytes are wrong leaves nothing of them when its slot is 
 }
 
 TEST_CASE("a put that is rejected after it was written leaves nothing in the files",
-          "[simulated]") {
+          "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 10, kPage)) == 10);
@@ -123,7 +125,8 @@ TEST_CASE("a put that is rejected after it was written leaves nothing in the fil
   CheckGone(f.OnDisk(path), 10, 20);
 }
 
-TEST_CASE("puts that were overtaken leave one copy of each page in the files", "[simulated]") {
+TEST_CASE("puts that were overtaken leave one copy of each page in the files",
+          "[simulated][crash]") {
   Fixture f;
   constexpr size_t kPages = 16;
   uint64_t lost = 0;
@@ -145,7 +148,8 @@ TEST_CASE("puts that were overtaken leave one copy of each page in the files", "
   REQUIRE(lost > 0);
 }
 
-TEST_CASE("a shorter page leaves nothing of the longer one whose slot it takes", "[simulated]") {
+TEST_CASE("a shorter page leaves nothing of the longer one whose slot it takes",
+          "[simulated][crash]") {
   // Slots of a class go up to an eighth beyond what is asked for.
   constexpr size_t kLong = 9 * 4 * kPage;
   constexpr size_t kShort = kLong - 3 * kPage;
@@ -180,7 +184,7 @@ TEST_CASE("a shorter page leaves nothing of the longer one whose slot it takes",
 }
 
 TEST_CASE("bytes that cannot be erased are an error of the erase, and go at the next open",
-          "[simulated]") {
+          "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -193,7 +197,8 @@ TEST_CASE("bytes that cannot be erased are an error of the erase, and go at the 
   CheckGone(f.OnDisk(path), 5, 12);
 }
 
-TEST_CASE("a disk too full to punch holes has the bytes overwritten instead", "[simulated]") {
+TEST_CASE("a disk too full to punch holes has the bytes overwritten instead",
+          "[simulated][crash]") {
   Fixture f;
   TestPath path = MakePath(*f.store, "model", Tokens(0, 20));
   REQUIRE(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
@@ -203,7 +208,7 @@ TEST_CASE("a disk too full to punch holes has the bytes overwritten instead", "[
   CHECK(CountOk(PutPages(*f.store, path, 0, 20, kPage)) == 20);
 }
 
-TEST_CASE("bytes that a full disk kept are erased by the next call", "[simulated]") {
+TEST_CASE("bytes that a full disk kept are erased by the next call", "[simulated][crash]") {
   size_t kept = 0;
   for (uint64_t n = 1; n <= 4; ++n) {
     CAPTURE(n);
@@ -227,7 +232,7 @@ TEST_CASE("bytes that a full disk kept are erased by the next call", "[simulated
 // Puts, erases and a flush, and a crash at every operation. Once the store is open again and has
 // been read, what lies in its files is what it can give back, and what was erased is neither.
 TEST_CASE("wherever a crash comes, no bytes stay that the store does not own up to",
-          "[simulated]") {
+          "[simulated][crash]") {
   constexpr size_t kPages = 40;
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   for (uint64_t n = 1;; ++n) {

@@ -170,7 +170,7 @@ class History {
 };
 
 TEST_CASE("a crash of a full store at any operation loses no live page and leaks nothing",
-          "[simulated]") {
+          "[simulated][crash]") {
   const SimulatedCrash kind = GENERATE(SimulatedCrash::kPower, SimulatedCrash::kProcess);
   uint64_t evicted = 0;
   for (uint64_t n = 1;; n += CrashStep()) {
@@ -191,7 +191,7 @@ TEST_CASE("a crash of a full store at any operation loses no live page and leaks
   REQUIRE(evicted > 100);  // the history that was not cut off
 }
 
-TEST_CASE("a failure of any operation of a full store is survived", "[simulated]") {
+TEST_CASE("a failure of any operation of a full store is survived", "[simulated][crash]") {
   for (uint64_t n = 1;; n += CrashStep()) {
     SimulatedDisk disk(n);
     History history(disk);

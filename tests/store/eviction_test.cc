@@ -2,9 +2,10 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <random>
 
-#include "tests/store/simulated_store.h"
+#include "tests/store/quiet_store.h"
 
 using namespace lamina;
 using namespace lamina::testing;
@@ -108,6 +109,73 @@ TEST_CASE("an evicted page still answers until it is overwritten, and comes back
   REQUIRE(StatOf(stats, "bytes_put") == written);
 }
 
+// Eight pages of 4 KiB of the store's path, and where each lies.
+constexpr size_t kFew = 8;
+constexpr size_t kFewBytes = 4096;
+std::vector<Entry> PutFew(QuietStore& store) {
+  REQUIRE(CountOk(PutPages(store.store(), store.path(), 0, kFew, kFewBytes)) == kFew);
+  std::vector<Entry> entries;
+  for (size_t page = 0; page < kFew; ++page)
+    entries.push_back(store.path().path->impl()->locations[page].entry);
+  return entries;
+}
+uint64_t TagOf(const TestPath& path, const std::vector<Entry>& entries, size_t page) {
+  return entries[page].tag(path.path->impl()->fingerprints[page]);
+}
+
+TEST_CASE("an evicted page comes back whichever call on the path finds it", "[simulated]") {
+  const bool put = GENERATE(false, true);
+  QuietStore store("admission=all");
+  const std::vector<Entry> entries = PutFew(store);
+  REQUIRE(store.store().Erase(*store.path().path, 0, 1).ok());
+  TensorLog& log = store.store().impl()->log();
+  const uint64_t tag = TagOf(store.path(), entries, 5);
+  REQUIRE(log.Condemn(entries[5].slot, tag));
+
+  TestPath path = MakePath(store.store(), "model", Tokens(0, QuietStore::kPages));
+  REQUIRE(*store.store().Probe(*path.path, 0, kFew, {}) == 0);  // looks no further
+  if (put) {
+    REQUIRE(CountOk(PutPages(store.store(), path, 0, kFew, kFewBytes)) == kFew);
+  } else {
+    REQUIRE(CountOk(GetPages(store.store(), path, 0, kFew, kFewBytes).states) == kFew - 1);
+    store.store().Explain();  // shows the policy what was noted; a put does so by itself
+  }
+  REQUIRE(log.LiveRoot(entries[5].slot, tag).has_value());
+  REQUIRE(StatOf(store.Stats(), "condemned_hits") == 1);
+  REQUIRE(StatOf(store.Stats(), "requests") == 2);
+}
+
+TEST_CASE("a put does not rely on an evicted page whose segment is being given up", "[simulated]") {
+  QuietStore store("admission=all");
+  const std::vector<Entry> entries = PutFew(store);
+  TensorLog& log = store.store().impl()->log();
+  const uint64_t tag = TagOf(store.path(), entries, 5);
+  REQUIRE(log.Condemn(entries[5].slot, tag));
+  REQUIRE(log.SetDraining(entries[5].slot.segment, true).ok());
+
+  TestPath path = MakePath(store.store(), "model", Tokens(0, QuietStore::kPages));
+  REQUIRE(CountOk(PutPages(store.store(), path, 0, kFew, kFewBytes)) == kFew);
+  REQUIRE_FALSE(log.Bears(entries[5].slot, tag));
+  REQUIRE(path.path->impl()->locations[5].entry.slot.segment != entries[5].slot.segment);
+  // The others will have moved before their segment goes.
+  REQUIRE(StatOf(store.Stats(), "bytes_put") == (kFew + 1) * kFewBytes);
+  REQUIRE(store.Reads(kFew));
+}
+
+TEST_CASE("pages that are condemned with their segment count as evicted, from then on",
+          "[simulated]") {
+  QuietStore store("");
+  const std::vector<Entry> entries = PutFew(store);
+  // Not only when the segment is gone, which a crash may leave undone, or done and not counted.
+  store.disk().FailOperation(1, ENOSPC, 1000);
+  const uint32_t segments[] = {entries[0].slot.segment};
+  Store::Impl::RetireReport report;
+  REQUIRE_FALSE(store.store().impl()->RetireSegments(segments, false, nullptr, &report).ok());
+  store.disk().FailOperation(0, 0);
+  REQUIRE(report.segments == 0);
+  REQUIRE(StatOf(store.Stats(), "evicted_pages") == kFew);
+}
+
 TEST_CASE("a request that is too new to be worth a place is turned away with a reason") {
   const TemporaryDirectory directory;
   auto store = OpenStore(directory / "s", TestOptions(kSmall + "admission=second_use"));
@@ -182,6 +250,24 @@ TEST_CASE("what was warm is warm after a restart, and the same pages go next", "
   REQUIRE(straight > 1000);
   REQUIRE(std::max(closed, straight) - std::min(closed, straight) <= 16);  // 0.25 points
   REQUIRE(std::max(killed, straight) - std::min(killed, straight) <= 64);  // 1 point
+}
+
+TEST_CASE("what was asked for last before a close is what is warm after it", "[simulated]") {
+  QuietStore store("");
+  const std::vector<Entry> entries = PutFew(store);
+  const uint64_t tag = TagOf(store.path(), entries, 5);
+  const auto heat = [&] {
+    HeatValue value;
+    REQUIRE(store.store().impl()->log().LoadHeat(entries[5].slot, tag, &value));
+    return HeatOf(value[0]).tick;
+  };
+  const uint32_t at_put = heat();
+  {
+    TestPath path = MakePath(store.store(), "model", Tokens(0, QuietStore::kPages));
+    REQUIRE(CountOk(GetPages(store.store(), path, 0, kFew, kFewBytes).states) == kFew);
+  }
+  store.Reopen();
+  REQUIRE(heat() > at_put);
 }
 
 TEST_CASE("a capacity that shrinks gives disk space back at once and keeps what is worth most") {

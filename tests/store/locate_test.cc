@@ -47,6 +47,48 @@ TEST_CASE("blocks fetched from runs that were then not asked are counted", "[sim
   REQUIRE(counters.block_reads_unused == unused);
 }
 
+TEST_CASE("pages of a stem that are missing together count as one stem, and no cache hits",
+          "[simulated]") {
+  SimulatedDisk disk(8);
+  auto opened = OpenSimulatedStore(disk.Restart(), "filter_bits=0");
+  REQUIRE(opened.ok());
+  Store& store = **opened;
+  const auto path_of = [&](uint32_t i) { return MakePath(store, "model", Tokens(i * 1000, 64)); };
+  for (uint32_t i = 0; i < 8; ++i) {
+    TestPath path = path_of(i);
+    REQUIRE(*store.impl()->PutEntries(*path.path->impl(), 0, 64, 4096) == 64);
+  }
+  REQUIRE(store.Flush().ok());
+  const StoreCounters& counters = store.impl()->counters();
+  BlockCache& cache = store.impl()->block_cache();
+  const size_t capacity = size_t{1} << 20;
+  cache.SetCapacity(0);
+  const uint64_t missing = counters.lookups_missing;
+  const uint64_t wanted = counters.blocks_wanted;
+
+  // A put asks for all 64 pages of a stem that is not there.
+  TestPath absent = path_of(9);
+  REQUIRE(*store.impl()->PutEntries(*absent.path->impl(), 0, 64, 4096) == 64);
+  REQUIRE(counters.lookups_missing == missing);
+  REQUIRE(counters.missing_stems == 1);
+  REQUIRE(counters.missing_stem_pages == 64);
+  // One page of another stem.
+  TestPath page = path_of(10);
+  REQUIRE(CountOk(ProbePages(store, page, 0, 1)) == 0);
+  REQUIRE(counters.lookups_missing == missing + 1);
+  REQUIRE(counters.missing_stems == 1);
+  REQUIRE(counters.blocks_cached == 0);
+
+  // Blocks that earlier calls have left in the cache are hits.
+  cache.SetCapacity(capacity);
+  for (int i = 0; i < 2; ++i) {
+    TestPath path = path_of(3);
+    REQUIRE(CountOk(ProbePages(store, path, 0, 64)) == 64);
+  }
+  REQUIRE(counters.blocks_cached > 0);
+  REQUIRE(counters.blocks_wanted > wanted + counters.blocks_cached);
+}
+
 // Reads that depend on each other: those that a queue is given between two waits count as one.
 class DependentReads {
  public:

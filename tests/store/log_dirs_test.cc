@@ -243,6 +243,28 @@ TEST_CASE("a file that cannot be unlinked in a log directory stays, counted, unt
   CHECK(f.Notes() == "\"recovery_notes\":[],");
 }
 
+TEST_CASE("a segment's file counts for as long as it is there, whatever else stays behind",
+          "[simulated]") {
+  Fixture f;
+  REQUIRE(f.PutAll(0, 1024) == 1024);
+  REQUIRE(f.store->Flush().ok());
+  const SpaceBudget& budget = f.store->impl()->budget();
+  const auto on_disk = [&] { return f.Space("segment_bytes"); };
+  // The slot tables stay.
+  f.illness.frozen = "/store";
+  REQUIRE(f.store->SetCapacity(128 * kMiB).ok());
+  CHECK(budget.segment_bytes() == on_disk());
+  const uint64_t slots = budget.slots();
+  // The files stay.
+  f.illness.frozen = "/a";
+  (void)f.store->SetCapacity(72 * kMiB);
+  CHECK(budget.segment_bytes() < on_disk());
+  CHECK(budget.slots() < slots);
+  uint64_t open_slots = 0;
+  for (const SegmentInfo& info : f.store->impl()->log().Segments()) open_slots += info.slot_count;
+  CHECK(budget.slots() == open_slots);
+}
+
 TEST_CASE("a log directory that cannot be listed is used and counted all the same", "[simulated]") {
   Fixture f;
   REQUIRE(f.PutAll(0, 1024) == 1024);

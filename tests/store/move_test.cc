@@ -1,4 +1,5 @@
 // Giving segments up: moves, what becomes of readers and writers meanwhile, crashes and failures.
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -7,6 +8,7 @@
 #include <thread>
 
 #include "tests/store/move_history.h"
+#include "tests/store/quiet_store.h"
 
 namespace lamina::testing {
 namespace {
@@ -290,6 +292,42 @@ TEST_CASE("a crash at every operation of giving up segments loses and resurrects
 
 TEST_CASE("a failure of any operation of giving up segments is survived", "[simulated]") {
   FailEverywhere(GENERATE(EIO, ENOSPC), RetireTwo);
+}
+
+TEST_CASE("a segment that the next open may find dropped takes no pages meanwhile", "[simulated]") {
+  uint64_t dropped = 0;
+  for (uint64_t n = 1;; ++n) {
+    CAPTURE(n);
+    QuietStore store("");
+    REQUIRE(CountOk(PutPages(store.store(), store.path(), 0, 8, 4096)) == 8);
+    const uint32_t segment = store.path().path->impl()->locations[0].entry.slot.segment;
+    const uint64_t before = store.disk().operations();
+    store.disk().FailOperation(n, EIO);
+    Report report;
+    const Status retired =
+        store.store().impl()->RetireSegments({&segment, 1}, false, nullptr, &report);
+    store.disk().FailOperation(0, 0);
+    if (store.disk().operations() - before < n) break;
+    if (report.segments > 0) continue;
+    REQUIRE_FALSE(retired.ok());
+    // As a put that had found the store in order before.
+    std::set<uint32_t> given;
+    TensorLog& log = store.store().impl()->log();
+    if (const auto runs = log.TakeExisting(4096, 8); runs.ok()) {
+      for (const SlotRun& run : *runs) {
+        given.insert(run.segment);
+        log.Release(run);
+      }
+    }
+    store.Reopen();
+    const auto infos = store.store().impl()->log().Segments();
+    if (std::any_of(infos.begin(), infos.end(),
+                    [&](const SegmentInfo& info) { return info.id == segment; }))
+      continue;
+    ++dropped;
+    REQUIRE_FALSE(given.contains(segment));
+  }
+  REQUIRE(dropped > 0);
 }
 
 TEST_CASE("a failure of any one read while segments are given up costs no page", "[simulated]") {

@@ -1,5 +1,6 @@
 // Tables that cannot be opened now, and can be later.
 #include <catch2/catch.hpp>
+#include <cerrno>
 
 #include "tests/store/quiet_store.h"
 
@@ -57,6 +58,31 @@ TEST_CASE("a table that could not be opened after its flush is opened with the n
   store.PutEntries(kPagesPut - 1, 1);
   REQUIRE(store.store().Flush().ok());
   REQUIRE(StatOf(store.Stats(), "tables_unopened") == 0);
+  REQUIRE(Found(store) == kPagesPut);
+}
+
+TEST_CASE("a table that only a job has opened since is opened by a later lookup, too",
+          "[simulated]") {
+  constexpr size_t kFlushes = 4;
+  QuietStore store("size_ratio=4");
+  for (size_t flush = 0; flush < kFlushes; ++flush) {
+    store.PutEntries(flush * kPagesPut / kFlushes, kPagesPut / kFlushes);
+    REQUIRE(store.store().Flush().ok());
+  }
+  store.Reopen([&] { store.disk().SetFaults(UnreadableTables()); });
+  REQUIRE(StatOf(store.Stats(), "tables_unopened") == kFlushes);
+  // A merge that reads its inputs, but has no room for what it writes.
+  store.disk().SetFaults({});
+  store.disk().FailOperation(1, ENOSPC, 1000);
+  const uint64_t tried = StatOf(store.Stats(), "table_open_failures");
+  store.scheduler().ClearError(WorkClass::kCompaction);
+  RunAll(store);
+  store.disk().FailOperation(0, 0);
+  REQUIRE(store.scheduler().error(WorkClass::kCompaction).code() == StatusCode::kNoSpace);
+  REQUIRE(StatOf(store.Stats(), "table_open_failures") == tried);
+
+  REQUIRE(Found(store) == 0);
+  RunAll(store);
   REQUIRE(Found(store) == kPagesPut);
 }
 

@@ -66,7 +66,7 @@ std::string Answers(uint32_t seed, const std::string& options, bool change_shape
 }
 
 TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the same answers",
-          "[simulated]") {
+          "[simulated][shape]") {
   const auto seed = static_cast<uint32_t>(std::random_device()());
   CAPTURE(seed);
   const std::string expected = Answers(seed, "compaction=leveling;size_ratio=2", false);
@@ -77,7 +77,7 @@ TEST_CASE("one history under leveling, tiering, lazy and random mixes gives the 
   REQUIRE(Answers(seed, "compaction=auto;table_bytes=64K", true) == expected);
 }
 
-TEST_CASE("one history gives the same answers whatever the tuner decides", "[simulated]") {
+TEST_CASE("one history gives the same answers whatever the tuner decides", "[simulated][shape]") {
   const auto seed = static_cast<uint32_t>(std::random_device()());
   CAPTURE(seed);
   const std::string expected = Answers(seed, "compaction=leveling;size_ratio=2", false);
@@ -130,7 +130,7 @@ class SmallTree {
 };
 
 TEST_CASE("after every job each level is within its runs and filters are within their budget",
-          "[simulated]") {
+          "[simulated][shape]") {
   std::mt19937 random(17);
   for (const Shape& shape :
        {Shape::Leveling(3), Shape::Tiering(4), Shape::Lazy(4), RandomShape(random, 6)}) {
@@ -152,7 +152,7 @@ TEST_CASE("after every job each level is within its runs and filters are within 
 
 // A tree that grows by the picker's rule, with filters as they are asked for, in memory for half of
 // what its entries would get.
-TEST_CASE("filter bits stay within the memory that they may take", "[simulated]") {
+TEST_CASE("filter bits stay within the memory that they may take", "[simulated][shape]") {
   constexpr uint64_t kBatch = 1000;
   constexpr int kBatches = 200;
   FilterBudget budget;
@@ -206,7 +206,7 @@ TEST_CASE("filter bits stay within the memory that they may take", "[simulated]"
 
 // A last level whose dead entries have been dropped, below runs that got their bits before.
 TEST_CASE("a run that is written after dead entries were dropped is not left without a filter",
-          "[simulated]") {
+          "[simulated][shape]") {
   TreeEdit edit;
   const auto add = [&](uint64_t id, uint32_t level, uint64_t entries, double bits) {
     Run& run = edit.add_runs.emplace_back();
@@ -237,7 +237,8 @@ TEST_CASE("a run that is written after dead entries were dropped is not left wit
   REQUIRE(tight <= 1);
 }
 
-TEST_CASE("runs that are written at the same time share what is left for filters", "[simulated]") {
+TEST_CASE("runs that are written at the same time share what is left for filters",
+          "[simulated][shape]") {
   constexpr uint64_t kBatch = 1000;
   const Tree tree;
   const Shape shape = Shape::Leveling(4);
@@ -263,7 +264,7 @@ TEST_CASE("runs that are written at the same time share what is left for filters
   }
 }
 
-TEST_CASE("filters that are being replaced count until their run is gone", "[simulated]") {
+TEST_CASE("filters that are being replaced count until their run is gone", "[simulated][shape]") {
   constexpr uint64_t kBatch = 1000;
   const Shape shape = Shape::Leveling(4);
   FilterBudget budget;
@@ -314,7 +315,8 @@ TEST_CASE("dead entries are gone after a full compaction") {
   REQUIRE(StatOf(store->StatsJson(), "live") == 1000);
 }
 
-TEST_CASE("what merges read and write is counted by level, and sums to the totals", "[simulated]") {
+TEST_CASE("what merges read and write is counted by level, and sums to the totals",
+          "[simulated][shape]") {
   SmallTree small(Shape::Leveling(2));
   for (int flush = 0; flush < 15; ++flush) small.Flush(small.batch());
   const StoreCounters& counters = small.store().impl()->counters();
@@ -358,7 +360,8 @@ double MeanReads(SmallTree& small, bool present, std::mt19937& random) {
   return static_cast<double>(reads() - before) / kLookups;
 }
 
-TEST_CASE("measured copies and block reads are those that the cost model predicts", "[simulated]") {
+TEST_CASE("measured copies and block reads are those that the cost model predicts",
+          "[simulated][shape]") {
   std::mt19937 random(5);
   for (const uint32_t ratio : {2u, 4u}) {
     for (const Shape& shape : {Shape::Leveling(ratio), Shape::Tiering(ratio), Shape::Lazy(ratio)}) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -88,6 +89,11 @@ inline std::vector<std::byte> Payload(uint64_t seed, size_t bytes) {
   return payload;
 }
 
+// Libraries compare vectors of std::byte one by one, at a call each under a sanitizer.
+inline bool SameBytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
 // A path of pages of one token each, and the seed of each page's payload: a hash of the tokens so
 // far.
 struct TestPath {
@@ -141,7 +147,7 @@ inline GetOutcome GetPages(Store& store, TestPath& path, size_t first, size_t co
   if (!got.ok()) throw std::runtime_error("get: " + got.status().ToString());
   for (size_t i = 0; i < count; ++i) {
     if (outcome.states[i] == PageState::kOk &&
-        payloads[i] != Payload(path.seeds[first + i] + salt, page_bytes))
+        !SameBytes(payloads[i], Payload(path.seeds[first + i] + salt, page_bytes)))
       ++outcome.wrong;
   }
   return outcome;

@@ -38,7 +38,7 @@ struct Batch {
     return std::atomic_ref(states[page]).load(std::memory_order_acquire);
   }
   [[nodiscard]] bool Holds(const TestPath& path, size_t first, size_t page) const {
-    return memory[page] == Payload(path.seeds[first + page], sizes[page]);
+    return SameBytes(memory[page], Payload(path.seeds[first + page], sizes[page]));
   }
 
   std::vector<std::vector<std::byte>> memory;

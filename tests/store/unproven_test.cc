@@ -1,5 +1,6 @@
 // Pages of which something is doubtful: whether their bytes are right, or which copy is. Puts and
 // gets settle it, so that what is acknowledged is there.
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "tests/store/simulated_store.h"
@@ -80,39 +81,74 @@ TEST_CASE("a page that the device cannot read is written anew by the next put", 
   CHECK(CountOk(GetPages(*store, path, 0, 20, kPage).states) == 20);
 }
 
-TEST_CASE("a page asked for twice in one get is found in its second copy both times",
-          "[simulated]") {
-  SimulatedDisk disk(1);
-  const std::vector<uint8_t> keys(64, 9);  // one key, twice
-  const std::vector<std::byte> payload = Payload(1, kPage);
+// A page of a key, in two slots: the second put finds the first one's bytes wrong, and a crash
+// keeps the slot that it frees. After all both are right.
+constexpr std::array<uint8_t, 64> kOneKeyTwice = [] {
+  std::array<uint8_t, 64> keys{};
+  keys.fill(9);
+  return keys;
+}();
+std::vector<SlotRef> PutTwoCopies(SimulatedDisk& disk, std::span<const std::byte> payload) {
   const void* const from[] = {payload.data()};
-  const size_t sizes[] = {kPage, kPage};
+  const size_t sizes[] = {kPage};
   std::vector<SlotRef> copies;
   for (int i = 0; i < 2; ++i) {
     const auto store = OpenOrFail(disk);
-    const auto path = store->PathFromKeys("keys", keys);
+    const auto path = store->PathFromKeys("keys", std::span(kOneKeyTwice).first(32));
     REQUIRE(path.ok());
-    // The second put finds the first one's page wrong and writes another.
     if (i == 1) Spoil(disk, copies[0]);
-    REQUIRE(*store->Put(**path, 0, 1, {from, std::span(sizes).first(1), 1}, {}) == 1);
+    REQUIRE(*store->Put(**path, 0, 1, {from, sizes, 1}, {}) == 1);
     copies.push_back((*path)->impl()->locations[0].entry.slot);
     disk.Crash(SimulatedCrash::kProcess);
   }
   REQUIRE(copies[0] != copies[1]);
-  // After all the older one is right, and the newer one wrong.
-  Spoil(disk, copies[1]);
   REQUIRE(disk.Overwrite("/store/log/0000000001.segment", uint64_t{copies[0].slot} * kPage,
-                         std::span(payload).first(64))
+                         payload.first(64))
               .ok());
+  return copies;
+}
+
+TEST_CASE("a page asked for twice in one get is found in its second copy both times",
+          "[simulated]") {
+  SimulatedDisk disk(1);
+  const std::vector<std::byte> payload = Payload(1, kPage);
+  // The older one is right, and the newer one wrong.
+  Spoil(disk, PutTwoCopies(disk, payload)[1]);
   const auto store = OpenOrFail(disk);
-  const auto path = store->PathFromKeys("keys", keys);
+  const auto path = store->PathFromKeys("keys", kOneKeyTwice);
   REQUIRE(path.ok());
   std::vector<std::vector<std::byte>> got(2, std::vector<std::byte>(kPage));
   void* const to[] = {got[0].data(), got[1].data()};
+  const size_t sizes[] = {kPage, kPage};
   std::vector<PageState> states(2);
   REQUIRE(*store->Get(**path, 0, 2, {to, sizes, 1}, states) == 2);
   CHECK(got[0] == payload);
   CHECK(got[1] == payload);
+}
+
+TEST_CASE("a page whose first copy the device cannot read is found in its second", "[simulated]") {
+  const bool first = GENERATE(false, true);
+  const bool second = GENERATE(false, true);
+  SimulatedDisk disk(1);
+  const std::vector<std::byte> payload = Payload(1, kPage);
+  const std::vector<SlotRef> copies = PutTwoCopies(disk, payload);
+  const auto spoil = [&](SlotRef slot) {
+    return disk.MakeUnreadable("/store/log/0000000001.segment", uint64_t{slot.slot} * kPage, 512);
+  };
+  if (first) REQUIRE(spoil(copies[0]).ok());
+  if (second) REQUIRE(spoil(copies[1]).ok());
+  const auto store = OpenOrFail(disk);
+  const auto path = store->PathFromKeys("keys", std::span(kOneKeyTwice).first(32));
+  REQUIRE(path.ok());
+  std::vector<std::byte> got(kPage);
+  void* const to[] = {got.data()};
+  const size_t sizes[] = {kPage};
+  std::vector<PageState> states(1);
+  const bool lost = first && second;
+  REQUIRE(*store->Get(**path, 0, 1, {to, sizes, 1}, states) == (lost ? 0 : 1));
+  CHECK((lost || got == payload));
+  CHECK(store->impl()->counters().misses_io_error == (lost ? 1 : 0));
+  CHECK(store->impl()->counters().misses_absent == 0);
 }
 
 }  // namespace

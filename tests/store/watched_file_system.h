@@ -18,7 +18,7 @@
 
 namespace lamina::testing {
 
-enum class WatchedOperation { kOpen, kRead, kWrite, kPunch, kWait };
+enum class WatchedOperation { kOpen, kRead, kWrite, kPunch, kSync, kWait };
 
 // What is about to be asked, on the thread that asks: of which file, and for reads and writes of
 // queues, which end with a wait, the buffers. Others, and what this asks itself, go on meanwhile.
@@ -71,6 +71,10 @@ class WatchedFile final : public ForwardingFile {
   Status Write(uint64_t offset, std::span<const std::byte> data) noexcept override {
     watcher_.Call(WatchedOperation::kWrite, path());
     return ForwardingFile::Write(offset, data);
+  }
+  Status Sync() noexcept override {
+    watcher_.Call(WatchedOperation::kSync, path());
+    return ForwardingFile::Sync();
   }
   Status PunchHole(uint64_t offset, uint64_t bytes) noexcept override {
     watcher_.Call(WatchedOperation::kPunch, path());

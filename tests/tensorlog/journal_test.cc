@@ -220,6 +220,21 @@ TEST_CASE("files go when nothing at or above the position that is kept lies in t
   CHECK(Names(last) == std::set<uint64_t>{200});
 }
 
+TEST_CASE("an ended journal takes the space of its blocks, which come back") {
+  JournalFixture f;
+  constexpr uint64_t kFileBytes = 64 * 4096;
+  const auto writer = f.Open(1, kFileBytes);
+  for (uint64_t name = 0; name < 70; ++name) AppendOne(*writer, name);
+  CHECK(*f.fs.AllocatedBytes(f.FileOf(1)) == kFileBytes);
+  REQUIRE(writer->End().ok());
+  CHECK(*f.fs.AllocatedBytes(f.FileOf(0)) == kFileBytes);
+  CHECK(*f.fs.AllocatedBytes(f.FileOf(1)) == 6 * 4096);
+  CHECK(writer->stats().file_bytes == kFileBytes + 6 * 4096);
+  Collector seen;
+  f.Replay(seen);
+  CHECK(Names(seen).size() == 70);
+}
+
 TEST_CASE("torn, lost and damaged blocks cost their records alone") {
   const uint64_t seed = GENERATE(1u, 2u, 3u, 4u, 5u, 6u);
   CAPTURE(seed);

@@ -100,6 +100,43 @@ TEST_CASE("a replayed page is unproven until it was read whole, over further res
   CHECK_FALSE(t.log->Unproven(slots[1], Tag(pages[1])));
 }
 
+TEST_CASE("what a replayed move has left keeps its entry and its slot until a checkpoint") {
+  TestLog t(4, kCapacity);
+  auto pages = Pages(1, 3);
+  const auto slots = t.Put(pages, {1, 0});
+  REQUIRE(t.Checkpoint({1, 1}).ok());
+  t.Open(true);
+  const uint64_t moved = Tag(pages[0]);
+  const SlotRef to = {slots[0].segment, 7};
+  REQUIRE(t.log->Replay({1, 1}, to, moved, 1));
+  t.log->ReplayMoved(slots[0], moved);
+  t.log->ReplayMoved(slots[1], moved);  // which is another page's
+  // Nothing is held of a slot that was used again.
+  t.log->ReplayMoved(slots[2], Tag(pages[2]));
+  REQUIRE(t.log->Replay({1, 2}, slots[2], Tag(pages[1]), 1));
+  t.log->FinishReplay();
+  const auto taken = [&] {
+    std::vector<uint32_t> numbers;
+    for (const SlotRun& run : t.log->TakeIn(to.segment, 8)) {
+      for (uint32_t i = 0; i < run.count; ++i) numbers.push_back(run.slot(i).slot);
+      t.log->Release(run);
+    }
+    return numbers;
+  };
+  CHECK(t.log->holds_originals());
+  CHECK_FALSE(t.log->Bears(slots[0], moved));
+  CHECK(t.log->Bears(slots[1], Tag(pages[1])));
+  CHECK(t.log->Bears(slots[2], Tag(pages[1])));
+  CHECK(t.log->Keeps(slots[0], moved));
+  CHECK_FALSE(t.log->Keeps(slots[0], moved + 1));
+  CHECK_FALSE(t.log->Keeps(slots[1], moved));
+  CHECK(taken() == std::vector<uint32_t>{3, 4, 5, 6});
+  REQUIRE(t.Checkpoint({2, 0}).ok());
+  CHECK_FALSE(t.log->holds_originals());
+  CHECK_FALSE(t.log->Keeps(slots[0], moved));
+  CHECK(taken() == std::vector<uint32_t>{0, 3, 4, 5, 6});
+}
+
 TEST_CASE("a later record overrides the slot, whatever the table or an earlier record said") {
   TestLog t(4, kCapacity);
   auto pages = Pages(1, 3);

@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "engine/store/policy_file.h"
 #include "engine/store/store_impl.h"
 #include "tests/store/simulated_store.h"
 #include "tests/tools/vlog_gc_fixture.h"
@@ -342,6 +343,24 @@ TEST_CASE("a run takes the memory that the store's slots need, and says so, unle
   CHECK(report.segments_freed == 8);
   CHECK(report.pages_moved == kPages);
   CHECK(report.problems.empty());
+
+  // Records of the eviction policy, saved when it was closed, have room, too.
+  constexpr uint64_t kRecords = 200000;
+  std::vector<uint8_t> keys(32 * kRecords);
+  std::mt19937 random(7);
+  for (uint8_t& byte : keys) byte = static_cast<uint8_t>(random());
+  const auto asked = (*store)->PathFromKeys("keys", keys);
+  REQUIRE(asked.ok());
+  REQUIRE((*store)->Probe(**asked, 0, kRecords, {}).ok());
+  store->reset();
+  std::string ignored;
+  const auto with_records = options_for({}, &ignored);
+  REQUIRE(with_records.ok());
+  store = open("memory_bytes=" + std::to_string(with_records->memory_bytes));
+  REQUIRE(store.ok());
+  CHECK(StatOf((*store)->Explain(), "records") >= kRecords);
+  const uint64_t least = kPolicyMemoryShare * kPolicyBytesPerRecord * kRecords;
+  CHECK(with_records->memory_bytes > least + (256 << 20));
 
   std::string nothing;
   const auto told = options_for("memory_bytes=20M", &nothing);
