@@ -59,12 +59,7 @@ SteadyCell RunCell(TunerStoreSettings how) {
   const tuner::WorkloadCounters counted = CountersOf(store);
   store.Run(kMix, kTurnovers * turnover);
   const TunerStoreUse use = store.Use() - before;
-  tuner::WorkloadCounters counters = CountersOf(store);
-  counters.puts_written -= counted.puts_written;
-  counters.lookups_missing -= counted.lookups_missing;
-  counters.lookups_existing -= counted.lookups_existing;
-  counters.missing_stems -= counted.missing_stems;
-  counters.missing_stem_entries -= counted.missing_stem_entries;
+  const tuner::WorkloadCounters counters = CountersOf(store) - counted;
 
   IndexStore& impl = store.store();
   tuner::CostInputs inputs;

@@ -7,6 +7,14 @@
 #include "tensorlog/tensor_log.h"
 
 namespace lamina {
+namespace {
+
+// The tag is read last: if it is the right one then, the state was that page's.
+bool CondemnedIn(const Slot& slot, uint64_t tag) noexcept {
+  return slot.state() == SlotState::kCondemned && slot.tag() == tag;
+}
+
+}  // namespace
 
 // Calls fn(segment, slot number) if there is such a slot; false if not.
 template <class Fn>
@@ -153,16 +161,13 @@ std::optional<uint32_t> TensorLog::LiveRoot(SlotRef slot, uint64_t tag) const no
 }
 
 bool TensorLog::Condemned(SlotRef slot, uint64_t tag) const noexcept {
-  return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
-    // The tag last: if it is the right one now, the state was that page's.
-    return segment.slot(i).state() == SlotState::kCondemned && segment.slot(i).tag() == tag;
-  });
+  return WithSlot(
+      slot, [&](const Segment& segment, uint32_t i) { return CondemnedIn(segment.slot(i), tag); });
 }
 
 bool TensorLog::Leaving(SlotRef slot, uint64_t tag) const noexcept {
   return WithSlot(slot, [&](const Segment& segment, uint32_t i) {
-    return segment.draining() && segment.slot(i).state() == SlotState::kCondemned &&
-           segment.slot(i).tag() == tag;
+    return segment.draining() && CondemnedIn(segment.slot(i), tag);
   });
 }
 

@@ -20,6 +20,20 @@ WorkloadCounters& WorkloadCounters::operator+=(const WorkloadCounters& other) no
   return *this;
 }
 
+WorkloadCounters operator-(const WorkloadCounters& a, const WorkloadCounters& b) noexcept {
+  return {.puts_written = a.puts_written - b.puts_written,
+          .puts_present = a.puts_present - b.puts_present,
+          .put_lookups = a.put_lookups - b.put_lookups,
+          .lookups_missing = a.lookups_missing - b.lookups_missing,
+          .lookups_existing = a.lookups_existing - b.lookups_existing,
+          .stem_scans = a.stem_scans - b.stem_scans,
+          .stem_scan_entries = a.stem_scan_entries - b.stem_scan_entries,
+          .missing_stems = a.missing_stems - b.missing_stems,
+          .missing_stem_entries = a.missing_stem_entries - b.missing_stem_entries,
+          .long_scans = a.long_scans - b.long_scans,
+          .long_scan_entries = a.long_scan_entries - b.long_scan_entries};
+}
+
 WorkloadMix MixOf(const WorkloadCounters& counters) noexcept {
   WorkloadMix mix;
   const auto all = static_cast<double>(counters.operations());

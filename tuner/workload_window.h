@@ -33,6 +33,8 @@ struct WorkloadCounters {
            missing_stems + long_scans;
   }
   WorkloadCounters& operator+=(const WorkloadCounters& other) noexcept;
+  // What was counted from `b` to `a`.
+  friend WorkloadCounters operator-(const WorkloadCounters& a, const WorkloadCounters& b) noexcept;
   friend bool operator==(const WorkloadCounters&, const WorkloadCounters&) = default;
 };
 

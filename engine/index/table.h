@@ -62,7 +62,8 @@ class Table : public std::enable_shared_from_this<Table> {
 
   // The blocks that Find(lookup) would read and that are not in the cache, appended to `offsets`
   // (in the file; each kTableBlockBytes long). Returns false if more may follow once these are
-  // cached (a second index level comes first). Most callers want BlockFetcher (block_fetch.h).
+  // cached (a second index level comes first). `*cached` (may be null) grows by the data blocks
+  // that Find would read and that are cached. Most callers want BlockFetcher (block_fetch.h).
   bool BlocksFor(const StemLookup& lookup, std::vector<uint64_t>* offsets,
                  size_t* cached = nullptr) const noexcept;
 

@@ -23,21 +23,6 @@ constexpr double kStepWeight = 0.05;
 // Far more than any number of decisions that is kept.
 constexpr uint64_t kMostJournalBytes = uint64_t{16} << 20;
 
-tuner::WorkloadCounters operator-(const tuner::WorkloadCounters& a,
-                                  const tuner::WorkloadCounters& b) noexcept {
-  return {.puts_written = a.puts_written - b.puts_written,
-          .puts_present = a.puts_present - b.puts_present,
-          .put_lookups = a.put_lookups - b.put_lookups,
-          .lookups_missing = a.lookups_missing - b.lookups_missing,
-          .lookups_existing = a.lookups_existing - b.lookups_existing,
-          .stem_scans = a.stem_scans - b.stem_scans,
-          .stem_scan_entries = a.stem_scan_entries - b.stem_scan_entries,
-          .missing_stems = a.missing_stems - b.missing_stems,
-          .missing_stem_entries = a.missing_stem_entries - b.missing_stem_entries,
-          .long_scans = a.long_scans - b.long_scans,
-          .long_scan_entries = a.long_scan_entries - b.long_scan_entries};
-}
-
 tuner::ControllerOptions ControllerOptionsOf(const IndexTunerOptions& options) noexcept {
   tuner::ControllerOptions controller;
   controller.observe_only = options.observe_only;
