@@ -25,7 +25,9 @@ void SetRequest(HeatFields* heat, uint64_t tick) noexcept {
 }
 
 // Of a page that another request used, seldom: every 8192nd looks the same.
-bool SameRequest(const HeatFields& a, const HeatFields& b) noexcept {
+bool SameRequest(const Heat& page, const Heat& newcomer) noexcept {
+  const HeatFields a = Unpack(page.bits);
+  const HeatFields b = Unpack(newcomer.bits);
   return a.level == b.level && a.gap == b.gap;
 }
 
@@ -81,16 +83,16 @@ bool S3Fifo::PutBack(Residents& residents, const Candidate& head, bool own) noex
   return true;
 }
 
-void S3Fifo::PickVictims(Residents& residents, const Heat* newcomer, bool, size_t want,
+void S3Fifo::PickVictims(Residents& residents, const Heat* newcomer, bool admit_all, size_t want,
                          std::vector<PageHandle>* victims) noexcept {
   if (want == 0) return;
+  const VictimSearch::Spared spared = {admit_all ? newcomer : nullptr, SameRequest};
   for (size_t chance = 0;; ++chance) {
     VictimSearch::Candidates sample;
-    const size_t count = VictimSearch::Gather(residents, random_, &sample);
+    const size_t count = VictimSearch::Gather(residents, random_, spared, &sample);
     if (count == 0) return;
     const Candidate& head = Head(std::span(sample.data(), count));
-    const bool own =
-        newcomer != nullptr && SameRequest(Unpack(head.heat.bits), Unpack(newcomer->bits));
+    const bool own = newcomer != nullptr && SameRequest(head.heat, *newcomer);
     if (chance < kMaxChances && PutBack(residents, head, own)) continue;
     if (!own) VictimSearch::FollowPath(residents, head, want, victims);
     return;

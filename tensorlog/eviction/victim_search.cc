@@ -17,13 +17,14 @@ constexpr size_t kMaxUnitPages = 64;
 
 }  // namespace
 
-size_t VictimSearch::Gather(Residents& residents, SplitMix& random, Candidates* out) noexcept {
+size_t VictimSearch::Gather(Residents& residents, SplitMix& random, const Spared& spared,
+                            Candidates* out) noexcept {
   size_t count = 0;
   const auto add = [&](PageHandle slot) {
     Candidate& next = (*out)[count];
     for (size_t i = 0; i < count; ++i)
       if ((*out)[i].slot == slot) return;
-    if (!residents.Live(slot, &next.heat)) return;
+    if (!residents.Live(slot, &next.heat) || spared.Has(next.heat)) return;
     next.slot = slot;
     ++count;
   };
@@ -33,7 +34,7 @@ size_t VictimSearch::Gather(Residents& residents, SplitMix& random, Candidates* 
   const size_t goal = std::min<size_t>(count + kSample, residents.live_pages());
   for (size_t i = 0; i < kSample * kTriesPerCandidate && count < goal; ++i)
     add(random.Below(slots));
-  // Live pages are rare here: one scan finds one, if there is any.
+  // Candidates are rare here: one scan finds one, if there is any.
   if (count == 0) {
     const uint32_t start = random.Below(slots);
     for (uint32_t i = 0; i < slots && count == 0; ++i)

@@ -25,9 +25,20 @@ class VictimSearch {
   static constexpr size_t kMost = kSample + Residents::kPoolSize;
   using Candidates = std::array<Candidate, kMost>;
 
+  // Pages that are no candidates: those of the newcomer's request, as same_request tells them.
+  struct Spared {
+    const Heat* newcomer = nullptr;  // null: none are spared
+    bool (*same_request)(const Heat& page, const Heat& newcomer) = nullptr;
+
+    [[nodiscard]] bool Has(const Heat& page) const noexcept {
+      return newcomer != nullptr && same_request(page, *newcomer);
+    }
+  };
+
   // Fills in live pages without their worth, the same page at most once; none only if there is no
-  // live page.
-  static size_t Gather(Residents& residents, SplitMix& random, Candidates* out) noexcept;
+  // live page that is not spared.
+  static size_t Gather(Residents& residents, SplitMix& random, const Spared& spared,
+                       Candidates* out) noexcept;
 
   // Orders candidates by worth, the least first, and keeps the first few for the next search.
   static void Rank(Residents& residents, std::span<Candidate> candidates) noexcept;

@@ -71,6 +71,25 @@ TEST_CASE("a path longer than the capacity keeps its front") {
   }
 }
 
+// Most of what is sampled is the path itself, and under PRHD its own pages may be worth least.
+TEST_CASE("what is admitted at the cost of all others is, as long as there are others") {
+  const uint64_t seed = TestSeed();
+  for (const PolicyKind kind : kKinds) {
+    INFO("policy " << static_cast<int>(kind) << ", LAMINA_TEST_SEED=" << seed);
+    RequestMaker maker(seed);
+    const auto policy = MakePolicy(OptionsOf(kind, 100));
+    PageStore store(policy.get(), 104, 100);
+    for (int i = 0; i < 50; ++i) {
+      const std::vector<uint64_t> path = NewPath(&maker, 100);
+      const auto front = [&](size_t pages) {
+        return std::vector<uint64_t>(path.begin(), path.begin() + static_cast<long>(pages));
+      };
+      for (const size_t pages : {20, 50, 90, 95, 99, 100})
+        REQUIRE(store.Serve(front(pages), {}, /*admit_all=*/true).rejected == 0);
+    }
+  }
+}
+
 TEST_CASE("where there is room nothing is condemned and everything is written") {
   for (const PolicyKind kind : kKinds) {
     RequestMaker maker(1);
