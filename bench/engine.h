@@ -50,6 +50,12 @@ class EngineRequest {
 
   // How many leading pages of the path are stored. Reads no payload.
   virtual Result<size_t> Probe() = 0;
+  // The seconds that a Get of `page_count` pages from `first_page` on would take now, of an engine
+  // that estimates. Nothing where the engine has no estimate.
+  virtual std::optional<double> Estimate(size_t first_page, size_t page_count) {
+    (void)first_page, (void)page_count;
+    return std::nullopt;
+  }
   // Reads pages from `first_page` on. The result counts the leading ones that were read.
   virtual Result<size_t> Get(size_t first_page, std::span<std::byte* const> pages) = 0;
   // Stores those pages that are not there yet. The result counts the leading ones that are stored
@@ -58,13 +64,6 @@ class EngineRequest {
   // Makes the next Get of the first `page_count` pages read from the device, where the engine
   // keeps pages in the kernel's page cache. Not measured.
   virtual void DropPageCache(size_t page_count) { (void)page_count; }
-};
-
-// How far the engine's own estimates of what its last restores would take were from what they took:
-// |estimated - actual| / actual.
-struct EstimateErrors {
-  double p50 = 0;
-  double p95 = 0;
 };
 
 class Engine {
@@ -78,8 +77,6 @@ class Engine {
   // Waits for what the engine does in the background, so that it does not run beside what is
   // measured next. Not measured.
   virtual void AwaitBackground() {}
-  // Of an engine that estimates, once it has restored something.
-  virtual std::optional<EstimateErrors> RestoreEstimates() { return std::nullopt; }
   // What the engine counts itself, one JSON object; empty when it counts nothing.
   virtual std::string StatsJson() { return {}; }
 };

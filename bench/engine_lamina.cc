@@ -5,13 +5,14 @@
 // probe to put, so locations found by the probe are used by the get.
 #include <array>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "bench/engine.h"
 
 namespace lamina::bench {
 namespace {
+
+constexpr double kMicrosecondsPerSecond = 1e6;
 
 class LaminaRequest final : public EngineRequest {
  public:
@@ -22,6 +23,13 @@ class LaminaRequest final : public EngineRequest {
     const Status status = MakePath();
     if (!status.ok()) return status;
     return store_.Probe(*path_, 0, path_->pages(), {});
+  }
+
+  std::optional<double> Estimate(size_t first_page, size_t page_count) override {
+    if (!MakePath().ok()) return std::nullopt;
+    const Result<LoadEstimate> estimate = store_.Estimate(*path_, first_page, page_count);
+    if (!estimate.ok()) return std::nullopt;
+    return estimate->us_p50 / kMicrosecondsPerSecond;
   }
 
   Result<size_t> Get(size_t first_page, std::span<std::byte* const> fragments) override {
@@ -73,12 +81,6 @@ class LaminaEngine final : public Engine {
   }
   Status Flush() override { return store_->Flush(); }
   std::string StatsJson() override { return store_->StatsJson(); }
-  std::optional<EstimateErrors> RestoreEstimates() override {
-    const auto stats = nlohmann::json::parse(store_->StatsJson()).at("submitted");
-    if (stats.at("estimates_checked").get<uint64_t>() == 0) return std::nullopt;
-    return EstimateErrors{.p50 = stats.at("estimate_error_p50").get<double>(),
-                          .p95 = stats.at("estimate_error_p95").get<double>()};
-  }
 
  private:
   const std::unique_ptr<Store> store_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <barrier>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -42,6 +43,7 @@ struct Calls {
   uint64_t pages = 0;
   uint64_t missing_pages = 0;
   Samples seconds;
+  Samples estimate_errors;
 
   // Counts one call that began at `start` and handed back (or stored) so many of `asked` pages.
   void Count(double start, size_t asked, const Result<size_t>& done) {
@@ -60,6 +62,7 @@ void Add(const Calls& calls, size_t page_bytes, PhaseResult* result) {
   result->calls += calls.seconds.count();
   result->missing_pages += calls.missing_pages;
   result->call_seconds.Merge(calls.seconds);
+  result->estimate_errors.Merge(calls.estimate_errors);
 }
 
 void PutOne(const PhaseContext& context, const SequenceNames& names, size_t sequence,
@@ -70,12 +73,17 @@ void PutOne(const PhaseContext& context, const SequenceNames& names, size_t sequ
   calls->Count(start, names.batch(), put);
 }
 
+// What an engine takes for its estimate counts as part of its restore: who plans by it asks first.
 void RestoreOne(const PhaseContext& context, size_t sequence, Calls* calls) {
   const SequenceNames& names = *context.names;
   const double start = NowSeconds();
   const std::unique_ptr<EngineRequest> request = context.engine->Begin(names.Of(sequence));
+  const std::optional<double> estimate = request->Estimate(0, names.batch());
+  const double estimated = NowSeconds();
   const Result<size_t> got = request->Get(0, BuffersOf(*context.target, names, sequence));
+  const double actual = NowSeconds() - estimated;
   calls->Count(start, names.batch(), got);
+  if (estimate) calls->estimate_errors.Add(std::abs(*estimate - actual) / actual);
 }
 
 void PrepareToRestore(const PhaseContext& context) {
@@ -174,7 +182,6 @@ Result<PhaseResult> RunRestore(const PhaseContext& context, std::span<const size
     Add(of_thread, context.page_bytes, &result);
   }
   result.wrong_pages = CountWrongPages(context, order);
-  result.estimates = context.engine->RestoreEstimates();
   return result;
 }
 
@@ -261,7 +268,6 @@ Result<PhaseResult> RunRestoreBesideWriter(const PhaseContext& context,
   result.missing_pages += puts.missing_pages;
   result.writer_bytes = puts.pages * context.page_bytes;
   result.wrong_pages = CountWrongPages(context, order.first(done));
-  result.estimates = context.engine->RestoreEstimates();
   return result;
 }
 

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -47,8 +46,8 @@ struct PhaseResult {
   // Of the writer in restores beside one, its flush included.
   uint64_t writer_bytes = 0;
   double writer_seconds = 0;
-  // Of restores.
-  std::optional<EstimateErrors> estimates;
+  // Of restores by an engine that estimates: |estimated - actual| / actual, asked before each.
+  Samples estimate_errors;
 };
 
 // What the phases of a round work on. `source` holds the payloads of `names`, in order; restores go

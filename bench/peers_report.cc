@@ -12,8 +12,8 @@ constexpr char kNotes[] =
     "raw       ratio to raw in the same round: median (least-greatest); of calls for probes\n"
     "cores     CPU seconds of the process over wall seconds, median\n"
     "p50, p99  of a call, over all rounds\n"
-    "estimates what the store predicts of its restores, against what its last 32 took: median of\n"
-    "          the rounds\n"
+    "estimates what the store is asked before each restore, against what that takes: |estimated -\n"
+    "          actual| / actual of all rounds; the question counts as part of the restore\n"
     "wrong     pages whose bytes were not what was put; lost: not stored or not handed back\n";
 constexpr char kWriterNotes[] =
     "writer    what a writer beside the restores does, and its ratio to its puts alone\n"

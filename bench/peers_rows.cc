@@ -57,11 +57,13 @@ const Rounds* Find(const Cells& cells, const Key& key) {
   return cell == cells.end() ? nullptr : &cell->second;
 }
 
-Samples AllCalls(const Rounds& rounds) {
+Samples AllOf(const Rounds& rounds, Samples PhaseResult::*samples) {
   Samples all;
-  for (const auto& [round, result] : rounds) all.Merge(result->call_seconds);
+  for (const auto& [round, result] : rounds) all.Merge(result->*samples);
   return all;
 }
+
+Samples AllCalls(const Rounds& rounds) { return AllOf(rounds, &PhaseResult::call_seconds); }
 
 std::optional<PeerRow::BesideWriter> BesideWriterOf(const Cells& cells, const Key& key,
                                                     const Rounds& rounds) {
@@ -79,16 +81,10 @@ std::optional<PeerRow::BesideWriter> BesideWriterOf(const Cells& cells, const Ke
       .solo_p50_us = AllCalls(*solo).Percentile(.5) * kMicrosecondsPerSecond};
 }
 
-std::optional<EstimateErrors> EstimatesOf(const Rounds& rounds) {
-  std::vector<double> p50s;
-  std::vector<double> p95s;
-  for (const auto& [round, result] : rounds) {
-    if (!result->estimates) continue;
-    p50s.push_back(result->estimates->p50);
-    p95s.push_back(result->estimates->p95);
-  }
-  if (p50s.empty()) return std::nullopt;
-  return EstimateErrors{.p50 = MedianOf(p50s), .p95 = MedianOf(p95s)};
+std::optional<PeerRow::EstimateErrors> EstimatesOf(const Rounds& rounds) {
+  const Samples errors = AllOf(rounds, &PhaseResult::estimate_errors);
+  if (errors.count() == 0) return std::nullopt;
+  return PeerRow::EstimateErrors{.p50 = errors.Percentile(.5), .p95 = errors.Percentile(.95)};
 }
 
 PeerRow MakeRow(const PeersPlan& plan, const Cells& cells, const Key& key, const Rounds& rounds,

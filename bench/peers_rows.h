@@ -47,7 +47,14 @@ struct PeerRow {
   double p99_us = 0;
   uint64_t wrong_pages = 0;
   uint64_t missing_pages = 0;
-  std::optional<EstimateErrors> estimates;  // medians of the rounds
+
+  // How far the engine's estimates before its restores, of all rounds together, were from what
+  // these took: |estimated - actual| / actual.
+  struct EstimateErrors {
+    double p50 = 0;
+    double p95 = 0;
+  };
+  std::optional<EstimateErrors> estimates;
 
   // Of restores beside a writer: both sides, and what they keep of what they do alone in the same
   // round (random restores by one thread; puts).

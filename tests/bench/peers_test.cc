@@ -79,6 +79,8 @@ TEST_CASE("a row has the medians of its rounds and the calls of all of them") {
         {0, 1, PeerOp::kPut, 1, round, Phase(100, static_cast<double>(1 << round))});
   }
   measurements.back().result.wrong_pages = 3;
+  for (int i = 1; i <= 20; ++i)
+    measurements[i % 2 == 0 ? 1 : 3].result.estimate_errors.Add(i / 100.0);
   const std::vector<PeerRow> rows = MakePeerRows(plan, measurements);
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].engine == "raw");
@@ -94,6 +96,10 @@ TEST_CASE("a row has the medians of its rounds and the calls of all of them") {
   CHECK(file.p99_us == Approx(4e6));
   CHECK(file.wrong_pages == 3);
   CHECK(!file.beside_writer);
+  CHECK(!rows[0].estimates);
+  REQUIRE(file.estimates);
+  CHECK(file.estimates->p50 == Approx(.1));
+  CHECK(file.estimates->p95 == Approx(.19));
 
   const nlohmann::json json = ToJson(file);
   CHECK(json["ratio_to_raw"] == Approx(.5));
@@ -264,6 +270,10 @@ TEST_CASE("every operation on every engine hands back what was put, and all is r
     if (probe) CHECK(m.result.bytes == 0);
     if (!probe && all) CHECK(m.result.bytes == plan.bytes);
     if (!all) CHECK(m.result.writer_bytes > 0);
+    const bool restores = !probe && m.op != PeerOp::kPut;
+    const bool estimates = plan.contenders[m.contender].label == "lamina" && restores;
+    if (m.op != PeerOp::kMixed)
+      CHECK(m.result.estimate_errors.count() == (estimates ? m.result.calls : 0));
   }
   CHECK(std::filesystem::is_empty(dir.path()));
 }
