@@ -206,6 +206,7 @@ std::optional<size_t> Evictor::Admit(const Path::Impl& path, std::span<const siz
   for (size_t i = 0; i < count; ++i) heats[i] = request.heats[pages[i]];
 
   const std::lock_guard lock(mutex_);
+  if (count > 0) ReviveOwn(path, slot_bytes);
   ClassResidents& residents = ClassOf(slot_bytes);
   const ClassResidents::Session session(residents, options_.growable(slot_bytes));
   SizeRecords();
@@ -215,6 +216,19 @@ std::optional<size_t> Evictor::Admit(const Path::Impl& path, std::span<const siz
   NoteLost(residents, std::span(heats).subspan(kept));
   residents.Reserve(kept);
   return kept;
+}
+
+// Showing the request may have cost the path its own pages, where they were worth least. The put
+// counts on them, and would overwrite them.
+void Evictor::ReviveOwn(const Path::Impl& path, uint32_t slot_bytes) noexcept {
+  const SegmentTable::ReadSection section(log_.table());
+  for (size_t i = 0; i < path.pages(); ++i) {
+    if (!path.locations[i].found) continue;
+    const Entry& entry = path.locations[i].entry;
+    Segment* const segment = section.Find(entry.slot.segment);
+    if (segment != nullptr && segment->slot_bytes() == slot_bytes && !segment->draining())
+      (void)segment->Revive(entry.slot.slot, entry.tag(path.fingerprints[i]));
+  }
 }
 
 void Evictor::Unreserve(uint32_t slot_bytes, uint64_t pages) noexcept {

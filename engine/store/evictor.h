@@ -146,6 +146,8 @@ class Evictor {
   void ShowAgain(const Noted& noted) noexcept;
   void Apply(const Path::Impl& path, std::span<const RequestPage> pages) noexcept;
   void Revive(SlotRef slot, uint64_t tag, std::set<uint32_t>* classes) noexcept;
+  // The path's pages that lie in the class and are condemned are live again.
+  void ReviveOwn(const Path::Impl& path, uint32_t slot_bytes) noexcept;
   ClassResidents& ClassOf(uint32_t slot_bytes) noexcept;
   void Trim(ClassResidents& residents) noexcept;
   void SizeRecords() noexcept;

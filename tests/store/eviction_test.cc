@@ -145,6 +145,34 @@ TEST_CASE("an evicted page comes back whichever call on the path finds it", "[si
   REQUIRE(StatOf(store.Stats(), "requests") == 2);
 }
 
+TEST_CASE("a put into a full store has all its pages stored, those that were there among them",
+          "[simulated]") {
+  constexpr uint32_t kPaths = 24;
+  constexpr uint32_t kPages = 24;
+  constexpr size_t kBytes = 12000;
+  for (const char* eviction : {"prhd", "lru", "s3fifo"}) {
+    INFO("eviction=" << eviction);
+    QuietStore quiet(kSmall + "admission=all;eviction=" + eviction,
+                     [](StoreEnvironment* environment) { environment->capacity_bytes = 5 * kMiB; });
+    Store& store = quiet.store();
+    std::mt19937_64 random(1);
+    for (int i = 0; i < 3000; ++i) {
+      TestPath path =
+          MakePath(store, "model", Tokens(1000 * static_cast<uint32_t>(random() % kPaths), kPages));
+      const size_t first = random() % kPages;
+      const size_t count = 1 + random() % (kPages - first);
+      if (random() % 4 == 0) {
+        REQUIRE(store.Erase(*path.path, first, count).ok());
+        continue;
+      }
+      INFO("step " << i << ": pages [" << first << ", +" << count << ")");
+      REQUIRE(CountOk(PutPages(store, path, first, count, kBytes)) == count);
+      REQUIRE(CountOk(ProbePages(store, path, first, count)) == count);
+    }
+    REQUIRE(StatOf(store.StatsJson(), "evicted_pages") > 1000);
+  }
+}
+
 TEST_CASE("a put does not rely on an evicted page whose segment is being given up", "[simulated]") {
   QuietStore store("admission=all");
   const std::vector<Entry> entries = PutFew(store);
