@@ -84,7 +84,7 @@ TEST_CASE("what is admitted at the cost of all others is, as long as there are o
       const auto front = [&](size_t pages) {
         return std::vector<uint64_t>(path.begin(), path.begin() + static_cast<long>(pages));
       };
-      for (const size_t pages : {20, 50, 90, 95, 99, 100})
+      for (const size_t pages : {20u, 50u, 90u, 95u, 99u, 100u})
         REQUIRE(store.Serve(front(pages), {}, /*admit_all=*/true).rejected == 0);
     }
   }
