@@ -114,6 +114,10 @@ int64_t GrowthOf(const std::string& directory, uint32_t first, uint32_t paths, b
   const std::string work = std::to_string(ends[1]) + ' ' + std::to_string(first) + ' ' +
                            std::to_string(paths) + ' ' + (close_store ? "1 " : "0 ") + directory;
   REQUIRE(setenv(kWork, work.c_str(), 1) == 0);
+  // Of the C library's own: filling what is allocated touches memory that the store does not, and
+  // how many heaps it keeps for threads depends on how busy the machine is.
+  REQUIRE(unsetenv("MALLOC_PERTURB_") == 0);
+  REQUIRE(setenv("MALLOC_ARENA_MAX", "1", 1) == 0);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
