@@ -54,6 +54,8 @@ class IoQueue {
   [[nodiscard]] virtual size_t pending() const noexcept = 0;
   // Requests the device works on at the same time.
   [[nodiscard]] virtual size_t depth() const noexcept = 0;
+  // False once all that is submitted from now on fails, whatever it is.
+  [[nodiscard]] virtual bool usable() const noexcept { return true; }
 };
 
 }  // namespace lamina

@@ -40,8 +40,8 @@ Result<QueuePool::Lease> QueuePool::Acquire() noexcept {
 void QueuePool::Return(std::unique_ptr<IoQueue> queue) noexcept {
   const std::lock_guard lock(mutex_);
   --leased_;
-  // One too many is destroyed with the parameter, after the mutex is released.
-  if (idle_.size() < max_idle_) idle_.push_back(std::move(queue));
+  // One too many, or of no use, is destroyed with the parameter, after the mutex is released.
+  if (queue->usable() && idle_.size() < max_idle_) idle_.push_back(std::move(queue));
 }
 
 QueuePool::Stats QueuePool::stats() const noexcept {

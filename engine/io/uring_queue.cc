@@ -178,7 +178,7 @@ void UringQueue::Enter(bool block) noexcept {
 
 void UringQueue::HandleEnterError(int error, bool block) noexcept {
   if (error == EINTR) return;
-  if (error != EAGAIN && error != EBUSY) {
+  if (error != EAGAIN && error != EBUSY && error != ENOMEM) {
     Break(error);
     return;
   }

@@ -43,6 +43,7 @@ class UringQueue final : public IoQueue {
   IoRequest* Poll() noexcept override;
   [[nodiscard]] size_t pending() const noexcept override { return pending_; }
   [[nodiscard]] size_t depth() const noexcept override { return transfers_.size(); }
+  [[nodiscard]] bool usable() const noexcept override { return broken_ == 0; }
 
  private:
   explicit UringQueue(size_t depth) noexcept;

@@ -127,5 +127,39 @@ TEST_CASE("when no queue can be made the pool says so and can be used later") {
         }) == "");
 }
 
+// The errno of a read through a queue of the pool.
+int ReadThrough(QueuePool* pool, File* file) {
+  std::vector<std::byte> memory(16);
+  OwnedRequest owned(file, /*write=*/false, 0, memory);
+  auto lease = pool->Acquire();
+  if (!lease.ok()) std::abort();
+  (*lease)->Submit(&owned.request);
+  if ((*lease)->Wait() != &owned.request) std::abort();
+  return owned.request.error;
+}
+
+TEST_CASE("a queue that the kernel has refused for good is not given to others") {
+  if (!HaveUring()) return;
+  const TemporaryDirectory directory;
+  CHECK(RunInChild([&]() -> std::string {
+          const auto fs = MakeFileSystem(Options::Io::kUring);
+          auto file = fs->Open(directory.File("f"), {.write = true, .create = true});
+          if (!file.ok()) return file.status().ToString();
+          if (!(*file)->Write(0, RandomBytes(16, 1)).ok()) return "the file was not written";
+          QueuePool pool(fs.get(), 1, 1);
+          if (ReadThrough(&pool, file->get()) != 0) return "a new queue does not read";
+          // Only this thread is refused.
+          int refused = 0;
+          std::thread([&] {
+            RefuseSystemCall(__NR_io_uring_enter, EPERM);
+            refused = ReadThrough(&pool, file->get());
+          }).join();
+          if (refused != EPERM) return "errno " + std::to_string(refused);
+          if (pool.stats().idle != 0) return "the broken queue is kept";
+          if (ReadThrough(&pool, file->get()) != 0) return "the next one got a broken queue";
+          return pool.stats().created == 2 ? "" : "queues were made for nothing";
+        }) == "");
+}
+
 }  // namespace
 }  // namespace lamina

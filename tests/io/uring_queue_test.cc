@@ -109,13 +109,14 @@ TEST_CASE("reads that never end hold up neither others nor those beyond the dept
 TEST_CASE("requests fail with its errno when io_uring_enter is refused for good") {
   if (!HaveUring()) return;
   const TemporaryDirectory directory;
-  const int error = GENERATE(EPERM, EAGAIN, EBUSY);
+  const int error = GENERATE(EPERM, EAGAIN, EBUSY, ENOMEM);
   CAPTURE(error);
   CHECK(RunInChild([&]() -> std::string {
           const auto fs = MakeFileSystem(Options::Io::kUring);
           auto file = fs->Open(directory.File("f"), {.write = true, .create = true});
           if (!file.ok()) return file.status().ToString();
           const auto queue = MakeQueue(2);
+          if (!queue->usable()) return "a new queue is of no use";
           RefuseSystemCall(__NR_io_uring_enter, error);
           std::vector<std::byte> memory(16);
           std::vector<std::unique_ptr<OwnedRequest>> requests;
@@ -129,6 +130,7 @@ TEST_CASE("requests fail with its errno when io_uring_enter is refused for good"
             if (request == nullptr) return "a request was lost";
             if (request->error != error) return "errno " + std::to_string(request->error);
           }
+          if (queue->usable()) return "a broken queue says that it can be used";
           return queue->Wait() == nullptr && queue->pending() == 0 ? "" : "one too many";
         }) == "");
 }
