@@ -8,11 +8,10 @@
 #include <utility>
 
 #include "bench/engine.h"
+#include "bench/meter.h"
 
 namespace lamina::bench {
 namespace {
-
-constexpr double kMicrosecondsPerSecond = 1e6;
 
 class LaminaRequest final : public EngineRequest {
  public:

@@ -9,6 +9,8 @@
 
 namespace lamina::bench {
 
+inline constexpr double kMicrosecondsPerSecond = 1e6;
+
 // Monotonic.
 inline double NowSeconds() {
   timespec now{};

@@ -8,7 +8,6 @@ namespace lamina::bench {
 namespace {
 
 constexpr double kMega = 1e6;
-constexpr double kMicrosecondsPerSecond = 1e6;
 
 // The results of one contender in one operation, by round.
 using Rounds = std::map<size_t, const PhaseResult*>;

@@ -10,7 +10,6 @@ namespace lamina::bench {
 namespace {
 
 constexpr double kMega = 1e6;
-constexpr double kMicrosecondsPerSecond = 1e6;
 constexpr double kMillisecondsPerSecond = 1e3;
 
 double Ratio(double a, double b) { return b > 0 ? a / b : 0; }

@@ -9,6 +9,12 @@ namespace {
 // The unit in which the policy counts the length of a path.
 constexpr uint32_t kUnitTokens = 512;
 
+// Whether the page is live again. What is being given up stays condemned: it can still be read for
+// a while.
+bool ReviveIn(Segment* segment, SlotRef slot, uint64_t tag) noexcept {
+  return segment != nullptr && !segment->draining() && segment->Revive(slot.slot, tag);
+}
+
 }  // namespace
 
 Evictor::Evictor(TensorLog& log, StoreCounters& counters, EvictorOptions options) noexcept
@@ -161,8 +167,7 @@ void Evictor::Apply(const Path::Impl& path, std::span<const RequestPage> pages) 
 void Evictor::Revive(SlotRef slot, uint64_t tag, std::set<uint32_t>* classes) noexcept {
   const SegmentTable::ReadSection section(log_.table());
   Segment* const segment = section.Find(slot.segment);
-  // What is being given up stays condemned: it can still be read for a while.
-  if (segment == nullptr || segment->draining() || !segment->Revive(slot.slot, tag)) return;
+  if (!ReviveIn(segment, slot, tag)) return;
   StoreCounters::Add(counters_.condemned_hits, 1);
   classes->insert(segment->slot_bytes());
 }
@@ -226,8 +231,8 @@ void Evictor::ReviveOwn(const Path::Impl& path, uint32_t slot_bytes) noexcept {
     if (!path.locations[i].found) continue;
     const Entry& entry = path.locations[i].entry;
     Segment* const segment = section.Find(entry.slot.segment);
-    if (segment != nullptr && segment->slot_bytes() == slot_bytes && !segment->draining())
-      (void)segment->Revive(entry.slot.slot, entry.tag(path.fingerprints[i]));
+    if (segment != nullptr && segment->slot_bytes() == slot_bytes)
+      (void)ReviveIn(segment, entry.slot, entry.tag(path.fingerprints[i]));
   }
 }
 
